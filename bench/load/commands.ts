@@ -1,0 +1,50 @@
+// What the runner and the load generator say to each other over their IPC channel.
+
+/** Of a slow reader: nothing is read for `firstPauseMs`, then `burstBytes` at a time, `pauseMs` apart. */
+export interface SlowReader {
+  readonly firstPauseMs: number;
+  readonly burstBytes: number;
+  readonly pauseMs: number;
+}
+
+export type LoadCommand =
+  /** Opens this many more connections. */
+  | { readonly kind: "open"; readonly connections: number }
+  /** Lets every open connection send, with so many messages in flight on each, until `stop`. */
+  | { readonly kind: "flow"; readonly messageBytes: number; readonly inFlight: number }
+  /** One message there and back on every open connection. */
+  | { readonly kind: "ping"; readonly messageBytes: number }
+  /** Opens and closes connections, `parallel` at a time, until `total` are done or until `stop`. */
+  | { readonly kind: "cycle"; readonly parallel: number; readonly total: number }
+  /** Sends one message of this size on a connection of its own, and reads its echo. */
+  | { readonly kind: "huge"; readonly bytes: number; readonly slowReader?: SlowReader }
+  /** Ends what `flow` or `cycle` began, and closes every connection. */
+  | { readonly kind: "stop" }
+  /** Reports, and starts to count anew. */
+  | { readonly kind: "mark" };
+
+/** What happened since the last `mark`. Every command is answered with one, when it is done. */
+export interface LoadReport {
+  readonly elapsedMs: number;
+  /** Messages that came back whole. */
+  readonly messages: number;
+  /** Connections that were opened and, in a cycle, closed again. */
+  readonly upgrades: number;
+  readonly failures: number;
+  readonly firstFailure: string;
+  /** Round trip, or in a cycle the time to the 101; 0 when none was timed. */
+  readonly p50Us: number;
+  readonly p99Us: number;
+  readonly openConnections: number;
+}
+
+export interface LoadRequest {
+  readonly id: number;
+  readonly command: LoadCommand;
+}
+
+export interface LoadAnswer {
+  readonly id: number;
+  readonly report?: LoadReport;
+  readonly error?: string;
+}

@@ -1,0 +1,66 @@
+// The figures that Weir must reach, each taken from the rows that measure it. Printed, never enforced:
+// a shared machine decides too much.
+
+import type { Results } from "./results.ts";
+import { ratios } from "./statistics.ts";
+
+export interface Goal {
+  readonly title: string;
+  readonly limit: number;
+  readonly isAtLeast: boolean;
+  /** One for each round. */
+  readonly values: (results: Results) => number[];
+}
+
+export const GOALS: readonly Goal[] = [
+  versus("CPU per round trip, × haproxy", 1.3, "roundtrip"),
+  versus("CPU per pipelined message, × haproxy", 1.5, "pipelined"),
+  {
+    title: "CPU per pipelined message, ws-relay's × Weir's",
+    limit: 20,
+    isAtLeast: true,
+    values: (results) =>
+      ratios(results.values("pipelined", "ws-relay", "cpuUs"), results.values("pipelined", "weir", "cpuUs")),
+  },
+  versus("CPU per 16 KiB message, × haproxy", 1.2, "large"),
+  versus("CPU per upgrade, × haproxy", 2.5, "upgrade"),
+  plain("KiB per idle connection, of 5 000", 8, "idle", "fewKiB"),
+  plain("KiB per idle connection, of 9 000", 8, "idle", "manyKiB"),
+  twoThreads("CPU per round trip, two threads × one", "roundtripUs"),
+  twoThreads("CPU per pipelined message, two threads × one", "pipelinedUs"),
+  plain("CPU per round trip, 4 000 connections × 400", 1.3, "scale", "growth"),
+  plain("CPU per pipelined message, 4 000 connections × 400", 1.3, "scale-pipelined", "growth"),
+  plain("CPU per 16 KiB message, 4 000 connections × 400", 1.3, "scale-large", "growth"),
+  plain("MiB of growth while 1 GiB passes", 32, "huge", "fastMiB"),
+  plain("MiB of growth while 1 GiB passes, slow reader", 32, "huge", "slowMiB"),
+  plain("resident memory after 50 000 connections, × before", 1.1, "churn", "growth"),
+];
+
+function versus(title: string, limit: number, row: string): Goal {
+  return {
+    title,
+    limit,
+    isAtLeast: false,
+    values: (results) =>
+      ratios(results.values(row, "weir", "cpuUs"), results.values(row, "haproxy", "cpuUs")),
+  };
+}
+
+function twoThreads(title: string, metric: string): Goal {
+  return {
+    title,
+    limit: 1.15,
+    isAtLeast: false,
+    values: (results) =>
+      ratios(results.values("threads", "weir-2", metric), results.values("threads", "weir", metric)),
+  };
+}
+
+function plain(title: string, limit: number, row: string, metric: string): Goal {
+  return {
+    title,
+    limit,
+    isAtLeast: false,
+    values: (results) => results.values(row, "weir", metric).filter((value) => value !== undefined),
+  };
+}

@@ -1,0 +1,55 @@
+// The operating system's accounting of a process with its children and threads.
+
+import { readFileSync, readdirSync } from "node:fs";
+import { descendants, parseResident, parseSchedstat, parseStat } from "./proc-text.ts";
+
+export interface ProcessUse {
+  readonly cpuNs: number;
+  readonly residentBytes: number;
+}
+
+export function processTree(root: number): number[] {
+  const parents = new Map<number, number>();
+  for (const name of readdirSync("/proc")) {
+    const stat = /^\d+$/.test(name) ? read(`/proc/${name}/stat`) : null;
+    if (stat !== null) parents.set(Number(name), parseStat(stat).parent);
+  }
+  return descendants(root, parents);
+}
+
+export function useOf(pids: readonly number[]): ProcessUse {
+  let cpuNs = 0;
+  let residentBytes = 0;
+  for (const pid of pids) {
+    cpuNs += cpuOf(pid);
+    residentBytes += parseResident(read(`/proc/${pid}/status`) ?? "");
+  }
+  return { cpuNs, residentBytes };
+}
+
+/** Where the kernel keeps no schedstat, the ticks: 10 ms, so that windows must be long. */
+function cpuOf(pid: number): number {
+  let cpuNs = 0;
+  for (const thread of threadsOf(pid)) {
+    const schedstat = read(`/proc/${pid}/task/${thread}/schedstat`);
+    if (schedstat !== null) cpuNs += parseSchedstat(schedstat);
+  }
+  return cpuNs > 0 ? cpuNs : parseStat(read(`/proc/${pid}/stat`) ?? "").cpuNs;
+}
+
+function threadsOf(pid: number): string[] {
+  try {
+    return readdirSync(`/proc/${pid}/task`);
+  } catch {
+    return [];
+  }
+}
+
+/** Null for a process that ended meanwhile. */
+function read(path: string): string | null {
+  try {
+    return readFileSync(path, "utf8");
+  } catch {
+    return null;
+  }
+}

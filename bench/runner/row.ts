@@ -1,0 +1,50 @@
+// What a row of the bench is. The rows themselves are in `rows-traffic.ts` and `rows-memory.ts`.
+
+import type { Session } from "./session.ts";
+
+/** Values by the key of their metric. */
+export type Sample = Readonly<Record<string, number>>;
+
+export interface Metric {
+  readonly key: string;
+  /** With the unit. */
+  readonly title: string;
+  /** Shown as a ratio to the row's reference, too. */
+  readonly isCompared: boolean;
+}
+
+/** How much of everything: the whole bench, or a glance that only shows that each row still works. */
+export interface Scale {
+  readonly warmUpMs: number;
+  readonly windowMs: number;
+  /** How long memory is given to settle. */
+  readonly settleMs: number;
+  /** Of the row's own number of connections or bytes, this much. */
+  of(count: number): number;
+}
+
+export const FULL: Scale = {
+  warmUpMs: 2000,
+  windowMs: 3000,
+  settleMs: 10_000,
+  of: (count) => count,
+};
+
+export const SMOKE: Scale = {
+  warmUpMs: 20,
+  windowMs: 100,
+  settleMs: 20,
+  of: (count) => Math.ceil(count / 100),
+};
+
+export interface Row {
+  readonly name: string;
+  readonly title: string;
+  readonly metrics: readonly Metric[];
+  /** `all` compares with HAProxy with one thread; `threads` a peer with two threads with itself with one. */
+  readonly comparison: "all" | "threads";
+  /** Memory hardly varies from start to start, and takes long to measure. */
+  readonly mostRounds: number;
+  /** Leaves no connection open. Throws when the peer fails. */
+  measure(session: Session, scale: Scale): Promise<Sample>;
+}

@@ -1,0 +1,168 @@
+// The Prometheus families. Gauges and the message counters are read when they are scraped; the rest is
+// counted as the control plane hears of it. No label ever holds a user, an address or a path.
+
+import prometheus from "prom-client";
+import type { Admission } from "../control-plane/admission.ts";
+import type { TrafficObserver } from "../control-plane/dispatcher.ts";
+import type { ErrorCode } from "../errors.ts";
+import type { ConnectionSummary } from "../shared-memory/channel.ts";
+import type { CounterName, Counters } from "../shared-memory/counters.ts";
+import { closeCodeLabel } from "../ws/close.ts";
+
+/** What the gauges are read from. */
+export interface MetricsSources {
+  readonly admission: Admission;
+  readonly counters: Counters;
+  readonly workerRestarts: () => number;
+  readonly isDraining: () => boolean;
+}
+
+const DIRECTIONS = [
+  { direction: "client_to_backend", messages: "messagesToBackend", bytes: "bytesToBackend" },
+  { direction: "backend_to_client", messages: "messagesToClient", bytes: "bytesToClient" },
+] as const satisfies readonly { direction: string; messages: CounterName; bytes: CounterName }[];
+
+const HANDSHAKE_BUCKETS_SECONDS = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10];
+const DURATION_BUCKETS_SECONDS = [1, 10, 60, 300, 1_800, 3_600, 14_400, 43_200, 86_400];
+
+/** Where no route was found, so that the label is never empty. */
+const NO_POOL = "none";
+
+export class Metrics implements TrafficObserver {
+  readonly registry = new prometheus.Registry();
+  readonly #upgrades = this.#counter(
+    "weir_upgrades_total",
+    "Upgrades by pool and result (ok or an error code).",
+    ["pool", "result"],
+  );
+  readonly #retries = this.#counter("weir_dial_retries_total", "Dials repeated on another backend.", [
+    "pool",
+  ]);
+  readonly #closes = this.#counter(
+    "weir_closes_total",
+    "Connections ended, by close code, the side that ended them, and the reason.",
+    ["pool", "code", "by", "reason"],
+  );
+  readonly #requests = this.#counter("weir_http_requests_total", "Plain HTTP requests by pool and status.", [
+    "pool",
+    "code",
+  ]);
+  readonly #handshakes = new prometheus.Histogram({
+    name: "weir_handshake_duration_seconds",
+    help: "Time from a client's upgrade request to its 101.",
+    labelNames: ["pool"] as const,
+    buckets: HANDSHAKE_BUCKETS_SECONDS,
+    registers: [this.registry],
+  });
+  readonly #durations = new prometheus.Histogram({
+    name: "weir_connection_duration_seconds",
+    help: "Time from a connection's 101 to its end.",
+    buckets: DURATION_BUCKETS_SECONDS,
+    registers: [this.registry],
+  });
+
+  constructor(version: string) {
+    prometheus.collectDefaultMetrics({ register: this.registry });
+    const info = this.#gauge(
+      "weir_build_info",
+      "Always 1; the label holds the version.",
+      ["version"],
+      () => {},
+    );
+    info.set({ version }, 1);
+    this.#upgrades.inc({ pool: NO_POOL, result: "no_route" }, 0);
+    this.#closes.inc({ pool: NO_POOL, code: "1006", by: "weir", reason: "destroyed" }, 0);
+    this.#requests.inc({ pool: NO_POOL, code: "404" }, 0);
+  }
+
+  /** Adds the families that are read at a scrape. */
+  observe({ admission, counters, workerRestarts, isDraining }: MetricsSources): void {
+    const open = this.#gauge("weir_connections", "Open connections.", ["tier", "pool"], () => {
+      for (const { tier, pool, count } of admission.openConnections) open.set({ tier, pool }, count);
+    });
+    this.#observeBackends(admission);
+    this.#observeMessages(counters);
+    const restarts = this.#counter("weir_worker_restarts_total", "Worker threads started again.", [], () => {
+      restarts.reset();
+      restarts.inc(workerRestarts());
+    });
+    const draining = this.#gauge("weir_draining", "1 from the begin of the shutdown on.", [], () =>
+      draining.set(isDraining() ? 1 : 0),
+    );
+    for (const pool of admission.pools) {
+      this.#upgrades.inc({ pool: pool.name, result: "ok" }, 0);
+      this.#retries.inc({ pool: pool.name }, 0);
+      this.#handshakes.zero({ pool: pool.name });
+    }
+  }
+
+  upgradeOpened(pool: string, handshakeMs: number): void {
+    this.#upgrades.inc({ pool, result: "ok" });
+    this.#handshakes.observe({ pool }, handshakeMs / 1_000);
+  }
+
+  upgradeRefused(pool: string | null, code: ErrorCode): void {
+    this.#upgrades.inc({ pool: pool ?? NO_POOL, result: code });
+  }
+
+  dialRetried(pool: string): void {
+    this.#retries.inc({ pool });
+  }
+
+  connectionEnded(pool: string, { code, by, reason, durationMs }: ConnectionSummary): void {
+    this.#closes.inc({ pool, code: closeCodeLabel(code), by, reason });
+    this.#durations.observe(durationMs / 1_000);
+  }
+
+  requestEnded(pool: string | null, status: number): void {
+    this.#requests.inc({ pool: pool ?? NO_POOL, code: status });
+  }
+
+  #observeBackends(admission: Admission): void {
+    const connections = this.#gauge(
+      "weir_backend_connections",
+      "Connections that hold a slot of the backend: being dialled or open.",
+      ["pool", "backend"],
+      () => {
+        connections.reset();
+        for (const pool of admission.pools) {
+          for (const backend of pool.backends) {
+            connections.set({ pool: pool.name, backend: backend.id }, backend.connections);
+          }
+        }
+      },
+    );
+  }
+
+  #observeMessages(counters: Counters): void {
+    const labels = ["direction", "tier", "pool"];
+    const families = [
+      ["messages", "weir_messages_total", "WebSocket messages passed on, counted at their first frame."],
+      ["bytes", "weir_bytes_total", "Bytes on the wire of the frames passed on."],
+    ] as const;
+    for (const [figure, name, help] of families) {
+      const family = this.#counter(name, help, labels, () => {
+        family.reset();
+        for (const entry of DIRECTIONS) {
+          for (const { tier, pool, total } of counters.totals(entry[figure])) {
+            family.inc({ direction: entry.direction, tier, pool }, total);
+          }
+        }
+      });
+    }
+  }
+
+  #counter(name: string, help: string, labelNames: string[], collect?: () => void): prometheus.Counter {
+    return new prometheus.Counter({
+      name,
+      help,
+      labelNames,
+      registers: [this.registry],
+      ...(collect === undefined ? {} : { collect }),
+    });
+  }
+
+  #gauge(name: string, help: string, labelNames: string[], collect: () => void): prometheus.Gauge {
+    return new prometheus.Gauge({ name, help, labelNames, registers: [this.registry], collect });
+  }
+}

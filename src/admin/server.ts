@@ -1,0 +1,126 @@
+// The admin server, on an address of its own: liveness, readiness and metrics. It answers only requests
+// that a browser on another site cannot have made.
+
+import { createHash, timingSafeEqual } from "node:crypto";
+import http from "node:http";
+import type { AddressInfo } from "node:net";
+import type { AdminConfig } from "../config/schema.ts";
+import { ExitCode, FatalError } from "../errors.ts";
+import type { Metrics } from "./metrics.ts";
+
+interface AdminSources {
+  readonly metrics: Metrics;
+  readonly isReady: () => boolean;
+}
+
+interface Answer {
+  readonly status: number;
+  readonly type: string;
+  readonly body: string;
+}
+
+/** Open without a token: orchestrators probe them. */
+const OPEN_PATHS = new Set(["/healthz", "/readyz"]);
+
+export class AdminServer {
+  readonly #config: AdminConfig;
+  readonly #sources: AdminSources;
+  readonly #server: http.Server;
+
+  constructor(config: AdminConfig, sources: AdminSources) {
+    this.#config = config;
+    this.#sources = sources;
+    this.#server = http.createServer((request, response) => void this.#onRequest(request, response));
+  }
+
+  /** Resolves with the address. Throws FatalError with exit code 71 where it cannot be bound. */
+  async listen(): Promise<string> {
+    const { bind } = this.#config;
+    await new Promise<void>((resolve, reject) => {
+      this.#server.once("error", (error: NodeJS.ErrnoException) =>
+        reject(
+          new FatalError(`cannot listen on ${bind.text} (admin): ${error.code}`, ExitCode.cannotBind, error),
+        ),
+      );
+      const listening = (): void => resolve();
+      if (bind.kind === "unix") this.#server.listen({ path: bind.path, exclusive: true }, listening);
+      else {
+        const host = bind.host === "" ? {} : { host: bind.host };
+        this.#server.listen({ port: bind.port, exclusive: true, ...host }, listening);
+      }
+    });
+    if (bind.kind === "unix") return `unix:${bind.path}`;
+    const { address, family, port } = this.#server.address() as AddressInfo;
+    return `http://${family === "IPv6" ? `[${address}]` : address}:${port}`;
+  }
+
+  async close(): Promise<void> {
+    const closed = new Promise<void>((resolve) => this.#server.close(() => resolve()));
+    this.#server.closeAllConnections();
+    await closed;
+  }
+
+  async #onRequest(request: http.IncomingMessage, response: http.ServerResponse): Promise<void> {
+    const { status, type, body } = await this.#answer(request).catch(() =>
+      refusal(500, "internal", "internal error"),
+    );
+    response.writeHead(status, {
+      "Content-Type": type,
+      "Cache-Control": "no-store",
+      "X-Content-Type-Options": "nosniff",
+      ...(status === 401 ? { "WWW-Authenticate": "Bearer" } : {}),
+    });
+    response.end(request.method === "HEAD" ? undefined : body);
+  }
+
+  async #answer(request: http.IncomingMessage): Promise<Answer> {
+    const path = (request.url ?? "").split("?", 1)[0] ?? "";
+    if (!this.#isSameSite(request)) return refusal(403, "forbidden", "host or origin is not allowed");
+    if (!OPEN_PATHS.has(path) && !this.#isAuthorized(request, path)) {
+      return refusal(401, "unauthorized", "a valid bearer token is required");
+    }
+    if (request.method !== "GET" && request.method !== "HEAD") {
+      return refusal(405, "method_not_allowed", "only GET is served here");
+    }
+    switch (path) {
+      case "/healthz":
+        return { status: 200, type: "text/plain", body: "ok\n" };
+      case "/readyz":
+        return this.#sources.isReady()
+          ? { status: 200, type: "text/plain", body: "ready\n" }
+          : { status: 503, type: "text/plain", body: "not ready\n" };
+      case "/metrics": {
+        const { registry } = this.#sources.metrics;
+        return { status: 200, type: registry.contentType, body: await registry.metrics() };
+      }
+      default:
+        return refusal(404, "not_found", "no such endpoint");
+    }
+  }
+
+  /** DNS rebinding brings a foreign Host, a page of another site a foreign Origin. */
+  #isSameSite({ headers }: http.IncomingMessage): boolean {
+    const host = headers.host ?? "";
+    const name = host.replace(/:\d*$/, "").toLowerCase();
+    const isLoopback = /^(?:localhost|127(?:\.\d+){3}|\[::1\])$/.test(name);
+    if (!isLoopback && !this.#config.hosts.includes(name)) return false;
+    const { origin } = headers;
+    return origin === undefined || origin === `http://${host}` || origin === `https://${host}`;
+  }
+
+  #isAuthorized({ headers }: http.IncomingMessage, path: string): boolean {
+    const { token, anonymous } = this.#config;
+    if (token === null || (path === "/metrics" && anonymous.includes("metrics"))) return true;
+    const given = /^Bearer (.+)$/i.exec(headers.authorization ?? "")?.[1] ?? "";
+    // Hashing first makes both sides equally long, as the comparison needs.
+    return timingSafeEqual(digest(given), digest(token));
+  }
+}
+
+function refusal(status: number, error: string, message: string): Answer {
+  return { status, type: "application/json", body: JSON.stringify({ error, message }) };
+}
+
+function digest(text: string): Buffer {
+  return createHash("sha256").update(text).digest();
+}

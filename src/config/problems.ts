@@ -1,0 +1,43 @@
+// What is wrong with a configuration, and where: one line per problem, as editors and people read it.
+
+/** A key's place in the configuration. */
+export type KeyPath = readonly (string | number)[];
+
+export interface Problem {
+  /** As the caller named it; null for a configuration that came as an object. */
+  readonly file: string | null;
+  /** From 1; null for a configuration that came as an object. */
+  readonly line: number | null;
+  /** From 1. */
+  readonly column: number | null;
+  /** `path.to.key`; empty for the configuration as a whole. */
+  readonly path: string;
+  readonly message: string;
+}
+
+/** A problem whose place in the file is still to be found. */
+export interface Finding {
+  readonly path: KeyPath;
+  readonly message: string;
+  /** Where the file shows it: the value (default), or the key that is unknown or misplaced. */
+  readonly at?: "key" | "value";
+}
+
+/** `FILE:LINE:COL: path.to.key: what is wrong`, with `warning: ` before the path of a warning. */
+export function formatProblem(problem: Problem, severity: "error" | "warning" = "error"): string {
+  const { file, line, column, path, message } = problem;
+  const place = line === null ? file : `${file}:${line}:${column}`;
+  const parts = [place, severity === "warning" ? "warning" : "", path, message];
+  return parts.filter((part) => part !== null && part !== "").join(": ");
+}
+
+/** `routes[0].match.host`, `tiers["a.b"]`. */
+export function formatPath(path: KeyPath): string {
+  return path
+    .map((key) => {
+      if (typeof key === "number") return `[${key}]`;
+      return /^[\w-]+$/.test(key) ? `.${key}` : `[${JSON.stringify(key)}]`;
+    })
+    .join("")
+    .replace(/^\./, "");
+}

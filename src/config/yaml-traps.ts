@@ -1,0 +1,69 @@
+// What YAML's syntax errors mean for someone who writes a Weir configuration. Most of them come from a
+// value that should have been in quotes.
+
+import type { ErrorCode, YAMLError } from "yaml";
+
+/** A syntax error, explained; `offset` is where the cause is, which may be before the parser's stumble. */
+export interface SyntaxFinding {
+  readonly offset: number;
+  readonly message: string;
+  /** False for the parser's own words, which after another error are most likely its echo. */
+  readonly isExplained: boolean;
+}
+
+/** Values that the parser takes apart unless they are quoted. */
+const UNQUOTED_TRAPS: readonly { readonly pattern: RegExp; readonly explain: (found: string) => string }[] = [
+  { pattern: /[^\s,[{]*\$\{[^}]*\}?[^\s,\]}]*/, explain: explainReference },
+  { pattern: /[a-z+]*:?\/*\[[0-9a-f:.]*:[0-9a-f:.]*\](:\d*)?[^\s,\]}]*/i, explain: explainBrackets },
+];
+
+/** An unquoted `${…}`: inside [ ] or { } it would be a mapping, so it is refused everywhere. */
+export function explainReference(found: string): string {
+  return `a value with \${ must be in quotes, since { begins a mapping in YAML: quote it, ${JSON.stringify(found)}`;
+}
+
+/** An unquoted `[::1]:80`. */
+export function explainBrackets(found: string): string {
+  return `[ begins a list in YAML: quote it, ${JSON.stringify(found)}`;
+}
+
+/** An unquoted `*.example.com`. */
+export function explainAlias(found: string): string {
+  return `* begins an alias in YAML: quote it, ${JSON.stringify(found)}`;
+}
+
+/** Errors that say enough by their code and the character they are at. */
+const WORDS: Partial<Record<ErrorCode, (at: string) => string>> = {
+  TAB_AS_INDENT: () => "a tab cannot indent YAML: use spaces",
+  MULTIPLE_DOCS: () => "a second YAML document begins here (---); a configuration is one",
+  BAD_SCALAR_START: (at) => `an unquoted value cannot begin with ${at}: quote it`,
+};
+
+/** The parser's error in words that name the cause. */
+export function explainSyntaxError(error: YAMLError, text: string): SyntaxFinding {
+  const [offset] = error.pos;
+  const message = WORDS[error.code]?.(text.charAt(offset));
+  if (message !== undefined) return { offset, message, isExplained: true };
+  if (error.code === "BLOCK_AS_IMPLICIT_KEY") {
+    return { offset, message: 'an unquoted value cannot hold ": ": quote it', isExplained: true };
+  }
+  const parserWords = `not YAML: ${error.message.charAt(0).toLowerCase()}${error.message.slice(1)}`;
+  return findTrap(text, offset) ?? { offset, message: parserWords, isExplained: false };
+}
+
+/** The parser stumbles behind the cause, on the same line. */
+function findTrap(text: string, offset: number): SyntaxFinding | null {
+  const start = text.lastIndexOf("\n", offset - 1) + 1;
+  const end = text.indexOf("\n", offset);
+  const line = blankQuoted(text.slice(start, end < 0 ? text.length : end));
+  for (const { pattern, explain } of UNQUOTED_TRAPS) {
+    const match = pattern.exec(line);
+    if (match !== null) return { offset: start + match.index, message: explain(match[0]), isExplained: true };
+  }
+  return null;
+}
+
+/** The line with the inside of quotes and comments blanked, so that only what the parser saw bare is left. */
+function blankQuoted(line: string): string {
+  return line.replaceAll(/"(?:\\.|[^"\\])*"|'[^']*'|(^|\s)#.*/g, (quoted) => " ".repeat(quoted.length));
+}

@@ -1,0 +1,280 @@
+// Owns the data-plane threads: starts them, gives them the configuration and their listeners, starts
+// them again when one dies, and ends them. What their messages mean is the dispatcher's business.
+
+import { Worker } from "node:worker_threads";
+import type { Config, ListenerConfig } from "../config/schema.ts";
+import { ExitCode, FatalError } from "../errors.ts";
+import type { Log } from "../log.ts";
+import { Channel, type ToControl, type ToWorker, type WorkerSetup } from "../shared-memory/channel.ts";
+import type { CounterBlock, Counters } from "../shared-memory/counters.ts";
+import { probeAddress } from "./probe.ts";
+
+const FIRST_RESTART_DELAY_MS = 50;
+const MAX_RESTART_DELAY_MS = 5_000;
+/**
+ * The relay's garbage dies young, so a small young generation is as fast as V8's default of up to 64 MB,
+ * and it is the larger part of what a few thousand idle connections add to the resident memory.
+ */
+const YOUNG_GENERATION_MB = 16;
+/** A thread that lived this long starts over with the shortest restart delay. */
+const STEADY_AFTER_MS = 60_000;
+
+/** One running thread. Its serial is never used again, so that late news of a dead one cannot be mixed up. */
+export interface Thread {
+  readonly serial: number;
+  readonly index: number;
+  readonly channel: Channel<ToWorker>;
+}
+
+interface WorkersOptions {
+  readonly threads: number;
+  readonly counters: Counters;
+  readonly log: Log;
+  readonly onMessage: (thread: Thread, message: ToControl) => void;
+  /** Called once a thread is gone, before it is started again. */
+  readonly onDeath: (thread: Thread) => void;
+}
+
+interface Running extends Thread {
+  readonly worker: Worker;
+  readonly startedAtMs: number;
+  readonly waiting: Set<Waiter>;
+}
+
+interface Waiter {
+  take(message: ToControl): boolean;
+  fail(error: Error): void;
+}
+
+export class Workers {
+  restarts = 0;
+  readonly #options: WorkersOptions;
+  readonly #blocks: CounterBlock[];
+  readonly #running = new Map<number, Running>();
+  readonly #restartTimers = new Map<number, NodeJS.Timeout>();
+  readonly #restartDelayMs = new Map<number, number>();
+  readonly #ports = new Map<number, number>();
+  #nextSerial = 1;
+  #config: Config | null = null;
+  #version = 0;
+  #isListening = false;
+  #isStopping = false;
+
+  constructor(options: WorkersOptions) {
+    this.#options = options;
+    this.#blocks = Array.from({ length: options.threads }, () => options.counters.addBlock());
+  }
+
+  get size(): number {
+    return this.#running.size;
+  }
+
+  /** Starts all threads and waits until each has taken the configuration. Throws FatalError. */
+  async start(config: Config): Promise<void> {
+    this.#config = config;
+    this.#version += 1;
+    const threads = this.#blocks.map((_, index) => this.#spawn(index));
+    await Promise.all(threads.map((thread) => this.#configure(thread)));
+  }
+
+  /** Hands a new configuration to every thread and waits for all of them. Throws where one cannot take it. */
+  async configure(config: Config): Promise<void> {
+    this.#config = config;
+    this.#version += 1;
+    await Promise.all([...this.#running.values()].map((thread) => this.#configure(thread)));
+  }
+
+  /**
+   * Opens every listener on every thread, after a probe that no other process holds the address.
+   * Returns the address of each, with the port that the system chose where 0 was asked for.
+   * Throws FatalError with exit code 71, naming address and reason.
+   */
+  async listen(): Promise<string[]> {
+    const config = this.#configured();
+    const [first, ...others] = [...this.#running.values()];
+    if (first === undefined) throw new FatalError("no worker thread is running", ExitCode.internal);
+    const addresses: string[] = [];
+    for (const [listener, { bind, tls }] of config.listeners.entries()) {
+      await probeAddress(bind);
+      const port = await this.#listenOn(first, listener, config);
+      this.#ports.set(listener, port);
+      if (bind.kind === "tcp") {
+        await Promise.all(others.map((thread) => this.#listenOn(thread, listener, config)));
+      }
+      addresses.push(addressText(bind, port, tls !== null));
+    }
+    this.#isListening = true;
+    return addresses;
+  }
+
+  broadcast(message: ToWorker): void {
+    for (const thread of this.#running.values()) thread.channel.post(message);
+  }
+
+  /** Closes the listeners of all threads; open connections go on. */
+  async stopListening(): Promise<void> {
+    this.#isStopping = true;
+    for (const timer of this.#restartTimers.values()) clearTimeout(timer);
+    this.#restartTimers.clear();
+    await Promise.all(
+      [...this.#running.values()].map(async (thread) => {
+        const stopped = this.#reply(thread, (message) => message.type === "stopped-listening");
+        thread.channel.post({ type: "stop-listening" });
+        await stopped.catch((error: unknown) =>
+          this.#options.log.debug("thread ended", { error: String(error) }),
+        );
+      }),
+    );
+  }
+
+  /** Ends all threads; what they still hold is cut. */
+  async stop(): Promise<void> {
+    this.#isStopping = true;
+    for (const timer of this.#restartTimers.values()) clearTimeout(timer);
+    this.#restartTimers.clear();
+    await Promise.all([...this.#running.values()].map((thread) => thread.worker.terminate()));
+  }
+
+  /** Ends one thread as a crash would; it is started again. */
+  async kill(index: number): Promise<void> {
+    const thread = [...this.#running.values()].find((candidate) => candidate.index === index);
+    await thread?.worker.terminate();
+  }
+
+  #configured(): Config {
+    if (this.#config === null) throw new FatalError("workers are not configured", ExitCode.internal);
+    return this.#config;
+  }
+
+  #spawn(index: number): Running {
+    const block = this.#blocks[index];
+    if (block === undefined) throw new FatalError(`no thread ${index}`, ExitCode.internal);
+    const setup: WorkerSetup = { index, counters: block.buffer };
+    // The same file as .ts when run from the sources and as .js when run from the built package.
+    const extension = import.meta.url.slice(import.meta.url.lastIndexOf("."));
+    const worker = new Worker(new URL(`../data-plane/worker${extension}`, import.meta.url), {
+      workerData: setup,
+      resourceLimits: { maxYoungGenerationSizeMb: YOUNG_GENERATION_MB },
+      name: `weir-worker-${index}`,
+    });
+    const thread: Running = {
+      serial: this.#nextSerial++,
+      index,
+      worker,
+      channel: new Channel<ToWorker>(worker),
+      startedAtMs: performance.now(),
+      waiting: new Set(),
+    };
+    this.#running.set(thread.serial, thread);
+    worker.on("message", (batch: ToControl[]) => {
+      for (const message of batch) this.#receive(thread, message);
+    });
+    worker.on("error", (error) =>
+      this.#options.log.error("worker thread failed", { thread: index, error: String(error) }),
+    );
+    worker.on("exit", () => this.#onExit(thread));
+    return thread;
+  }
+
+  #receive(thread: Running, message: ToControl): void {
+    for (const waiter of thread.waiting) {
+      if (waiter.take(message)) return;
+    }
+    this.#options.onMessage(thread, message);
+  }
+
+  #onExit(thread: Running): void {
+    this.#running.delete(thread.serial);
+    for (const waiter of thread.waiting) waiter.fail(new Error(`worker thread ${thread.index} ended`));
+    this.#options.onDeath(thread);
+    if (this.#isStopping || !this.#isListening) return;
+    const livedMs = performance.now() - thread.startedAtMs;
+    const lastDelayMs = this.#restartDelayMs.get(thread.index) ?? 0;
+    const delayMs =
+      livedMs > STEADY_AFTER_MS || lastDelayMs === 0
+        ? FIRST_RESTART_DELAY_MS
+        : Math.min(lastDelayMs * 2, MAX_RESTART_DELAY_MS);
+    this.#restartDelayMs.set(thread.index, delayMs);
+    this.#options.log.error("worker thread died, starting it again", { thread: thread.index, delayMs });
+    const timer = setTimeout(() => {
+      this.#restartTimers.delete(thread.index);
+      this.#restart(thread.index).catch((error: unknown) =>
+        this.#options.log.error("worker thread could not be started again", {
+          thread: thread.index,
+          error: String(error),
+        }),
+      );
+    }, delayMs);
+    this.#restartTimers.set(thread.index, timer);
+  }
+
+  async #restart(index: number): Promise<void> {
+    this.restarts += 1;
+    const thread = this.#spawn(index);
+    await this.#configure(thread);
+    const config = this.#configured();
+    for (const [listener, { bind }] of config.listeners.entries()) {
+      if (bind.kind === "unix" && index !== 0) continue;
+      await this.#listenOn(thread, listener, config);
+    }
+  }
+
+  async #configure(thread: Running): Promise<void> {
+    const version = this.#version;
+    const acknowledged = this.#reply(
+      thread,
+      (message) => message.type === "configured" && message.version === version,
+    );
+    thread.channel.post({ type: "configure", version, config: this.#configured() });
+    const message = await acknowledged;
+    if (message.type === "configured" && message.error !== null) {
+      throw new FatalError(message.error, ExitCode.usage);
+    }
+  }
+
+  async #listenOn(thread: Running, listener: number, config: Config): Promise<number> {
+    const bind = config.listeners[listener]?.bind;
+    if (bind === undefined) throw new FatalError(`no listener ${listener}`, ExitCode.internal);
+    const answered = this.#reply(
+      thread,
+      (message) =>
+        (message.type === "listening" || message.type === "listen-failed") && message.listener === listener,
+    );
+    const address =
+      bind.kind === "unix"
+        ? { kind: "unix" as const, path: bind.path }
+        : {
+            kind: "tcp" as const,
+            host: bind.host,
+            port: this.#ports.get(listener) ?? bind.port,
+            reusePort: this.#blocks.length > 1,
+          };
+    thread.channel.post({ type: "listen", listener, address });
+    const message = await answered;
+    if (message.type === "listening") return message.port;
+    const code = message.type === "listen-failed" ? message.code : "unknown";
+    throw new FatalError(`cannot listen on ${bind.text}: ${code}`, ExitCode.cannotBind);
+  }
+
+  /** The next message of this thread that matches; fails where the thread ends first. */
+  #reply(thread: Running, matches: (message: ToControl) => boolean): Promise<ToControl> {
+    return new Promise((resolve, reject) => {
+      const waiter: Waiter = {
+        take: (message) => {
+          if (!matches(message)) return false;
+          thread.waiting.delete(waiter);
+          resolve(message);
+          return true;
+        },
+        fail: reject,
+      };
+      thread.waiting.add(waiter);
+    });
+  }
+}
+
+function addressText(bind: ListenerConfig["bind"], port: number, isSecure: boolean): string {
+  if (bind.kind === "unix") return `unix:${bind.path}`;
+  const host = bind.host === "" ? "[::]" : bind.host.includes(":") ? `[${bind.host}]` : bind.host;
+  return `${isSecure ? "https" : "http"}://${host}:${port}`;
+}

@@ -1,0 +1,63 @@
+// The data plane's end of admission: asks the control plane for grants and gives them back.
+
+import { Refusal, type ErrorCode } from "../errors.ts";
+import type { AdmitRequest, Channel, ConnectionSummary, Grant, ToControl } from "../shared-memory/channel.ts";
+
+interface Waiting {
+  granted(grant: Grant): void;
+  refused(code: ErrorCode): void;
+}
+
+export class AdmissionDesk {
+  readonly #channel: Channel<ToControl>;
+  readonly #waiting = new Map<number, Waiting>();
+  #nextId = 1;
+
+  constructor(channel: Channel<ToControl>) {
+    this.#channel = channel;
+  }
+
+  /** A place for one connection or request. Throws Refusal where there is none. */
+  admit(request: Omit<AdmitRequest, "id">): Promise<Grant> {
+    const id = this.#nextId++;
+    return this.#ask(id, { type: "admit", request: { id, ...request } });
+  }
+
+  /**
+   * Trades a grant whose dial failed for one on another backend. Where there is no other, throws
+   * the failure again; the grant at hand is still held then.
+   */
+  exchange(grant: Grant, failure: ErrorCode): Promise<Grant> {
+    return this.#ask(grant.id, { type: "exchange", id: grant.id, failure });
+  }
+
+  opened(grant: Grant, handshakeMs: number): void {
+    this.#channel.postUnhurried({ type: "opened", id: grant.id, handshakeMs });
+  }
+
+  /** @param summary null where the connection never opened */
+  release(grant: Grant, summary: ConnectionSummary | null): void {
+    this.#channel.postUnhurried({ type: "release", id: grant.id, summary });
+  }
+
+  onGranted(grant: Grant): void {
+    this.#take(grant.id)?.granted(grant);
+  }
+
+  onRefused(id: number, code: ErrorCode): void {
+    this.#take(id)?.refused(code);
+  }
+
+  #ask(id: number, question: ToControl): Promise<Grant> {
+    return new Promise((resolve, reject) => {
+      this.#waiting.set(id, { granted: resolve, refused: (code) => reject(new Refusal(code)) });
+      this.#channel.post(question);
+    });
+  }
+
+  #take(id: number): Waiting | undefined {
+    const waiting = this.#waiting.get(id);
+    this.#waiting.delete(id);
+    return waiting;
+  }
+}

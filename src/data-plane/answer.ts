@@ -1,0 +1,51 @@
+// Lets Node's HTTP parser read a backend's answer to an upgrade that was written on a bare socket: it
+// finds the end of a body better than code of ours would.
+
+import http from "node:http";
+import type { Socket } from "node:net";
+import { Duplex } from "node:stream";
+
+/** Resolves with the answer that `bytes` and then the socket hold; rejects where that is no HTTP. */
+export function readAnswer(
+  socket: Socket,
+  bytes: Buffer,
+  maxHeaderSize: number,
+): Promise<http.IncomingMessage> {
+  return new Promise((resolve, reject) => {
+    const request = http.request({ createConnection: () => new AnswerStream(socket, bytes), maxHeaderSize });
+    request.on("response", resolve);
+    request.on("error", reject);
+    // It would only be asked for by a 101, which does not come here.
+    request.on("upgrade", (_response, stream) => stream.destroy(new Error("unexpected 101")));
+    request.end();
+  });
+}
+
+/** What the parser reads from in place of the socket; the request that Node writes to it goes nowhere. */
+class AnswerStream extends Duplex {
+  readonly #socket: Socket;
+
+  constructor(socket: Socket, bytes: Buffer) {
+    super();
+    this.#socket = socket;
+    this.push(bytes);
+    socket.on("data", (chunk: Buffer) => {
+      if (!this.push(chunk)) socket.pause();
+    });
+    socket.on("end", () => this.push(null));
+    socket.on("close", () => this.destroy());
+  }
+
+  override _read(): void {
+    this.#socket.resume();
+  }
+
+  override _write(_chunk: unknown, _encoding: string, done: () => void): void {
+    done();
+  }
+
+  override _destroy(error: Error | null, done: (error: Error | null) => void): void {
+    this.#socket.destroy();
+    done(error);
+  }
+}

@@ -1,0 +1,51 @@
+// Who a client is at the address level: the peer of the socket, or whoever trusted proxies say it is.
+
+import net from "node:net";
+
+/** The addresses whose forwarded and identity headers are believed. */
+export class TrustedProxies {
+  readonly #list = new net.BlockList();
+
+  /** @param cidrs canonical CIDRs, IPv4 or IPv6 */
+  constructor(cidrs: readonly string[]) {
+    for (const cidr of cidrs) {
+      const [address = "", bits = ""] = cidr.split("/");
+      this.#list.addSubnet(address, Number(bits), net.isIPv6(address) ? "ipv6" : "ipv4");
+    }
+  }
+
+  has(address: string): boolean {
+    const family = net.isIP(address);
+    return family !== 0 && this.#list.check(address, family === 6 ? "ipv6" : "ipv4");
+  }
+}
+
+/** An IPv4 address that arrived on an IPv6 socket (`::ffff:1.2.3.4`) in its own notation. */
+export function plainAddress(address: string): string {
+  const lower = address.toLowerCase();
+  return lower.startsWith("::ffff:") && net.isIPv4(lower.slice(7)) ? lower.slice(7) : lower;
+}
+
+/**
+ * The rightmost address that is not a trusted proxy's, reading from the peer backwards through the
+ * forwarded list: what stands left of it was written by someone that nobody vouches for. A list of
+ * trusted addresses only yields its leftmost; an entry that is no address ends the walk.
+ *
+ * @param forwarded the client IP header, a comma-separated list
+ */
+export function clientAddress(peer: string, forwarded: string, trusted: TrustedProxies): string {
+  let address = peer;
+  const hops = forwarded.split(",");
+  for (let i = hops.length - 1; i >= 0 && trusted.has(address); i--) {
+    const hop = withoutPort((hops[i] ?? "").trim());
+    if (net.isIP(hop) === 0) break;
+    address = plainAddress(hop);
+  }
+  return address;
+}
+
+/** `1.2.3.4:5678`, `[::1]:5678` and `[::1]` without port and brackets; other text as it is. */
+function withoutPort(hop: string): string {
+  const match = /^\[([^\]]*)\](?::\d+)?$|^(\d+\.\d+\.\d+\.\d+):\d+$/.exec(hop);
+  return match?.[1] ?? match?.[2] ?? hop;
+}

@@ -1,0 +1,32 @@
+// Why Weir ends a connection, and what each side is sent. README.md prints the same table.
+
+import { CloseCode } from "../ws/protocol.ts";
+
+/** What a side is sent: a Close with this code; or its socket just ends (`cut`, a FIN without a Close). */
+export type Goodbye = number | "cut";
+
+interface CloseReason {
+  readonly client: Goodbye;
+  /** Close reason text that the client reads. */
+  readonly text: string;
+  readonly backend: Goodbye;
+  readonly by: "client" | "backend" | "weir";
+}
+
+const { goingAway, protocolError, messageTooBig, serviceRestart } = CloseCode;
+
+export const CLOSE_REASONS = {
+  draining: { client: goingAway, text: "server shutting down", backend: goingAway, by: "weir" },
+  backend_lost: { client: serviceRestart, text: "backend lost", backend: "cut", by: "backend" },
+  client_lost: { client: "cut", text: "", backend: "cut", by: "client" },
+  too_big: { client: messageTooBig, text: "message too big", backend: goingAway, by: "weir" },
+  protocol_error: { client: protocolError, text: "protocol error", backend: goingAway, by: "weir" },
+  backend_protocol_error: {
+    client: serviceRestart,
+    text: "backend protocol error",
+    backend: protocolError,
+    by: "weir",
+  },
+} as const satisfies Record<string, CloseReason>;
+
+export type CloseReasonName = keyof typeof CLOSE_REASONS;

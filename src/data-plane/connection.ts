@@ -1,0 +1,261 @@
+// One proxied WebSocket: owns both sockets and the grant from the client's 101 on, and ends them once.
+// It turns how one side ended into what the other side is told.
+
+import { randomBytes } from "node:crypto";
+import type { Socket } from "node:net";
+import type { ConnectionEnd, ConnectionSummary, Grant } from "../shared-memory/channel.ts";
+import { Counter } from "../shared-memory/counters.ts";
+import { buildCloseFrame } from "../ws/frame-builder.ts";
+import { CloseCode, MASKING_KEY_BYTES, type ProtocolError } from "../ws/protocol.ts";
+import { CLOSE_REASONS, type CloseReasonName, type Goodbye } from "./close-reasons.ts";
+import { Pipe, type PipeOwner } from "./pipe.ts";
+
+/** What a relayed socket carries, so that its listeners are shared functions and not closures. */
+const PIPE = Symbol("pipe that reads this socket");
+
+interface RelayedSocket extends Socket {
+  [PIPE]?: Pipe;
+}
+
+export interface ConnectionOptions {
+  readonly client: Socket;
+  readonly backend: Socket;
+  readonly grant: Grant;
+  readonly reservedBits: number;
+  readonly maxMessageBytes: number;
+  readonly closeTimeoutMs: number;
+  /** The route's `closeCodes`: the client's code by reason, or `none` to cut without a Close. */
+  readonly closeCodes: Readonly<Record<string, number | "none">>;
+  readonly cells: Float64Array;
+  readonly observer: ConnectionObserver;
+}
+
+/** Who is told of what a connection goes through. */
+export interface ConnectionObserver {
+  onProtocolError(connection: Connection, side: "client" | "backend", error: ProtocolError): void;
+  /** Once, when both sockets are closed. */
+  onTeardown(connection: Connection, summary: ConnectionSummary): void;
+}
+
+export class Connection implements PipeOwner {
+  readonly grant: Grant;
+  readonly #toBackend: Pipe;
+  readonly #toClient: Pipe;
+  readonly #options: ConnectionOptions;
+  readonly #startedAtMs = performance.now();
+  /** How it ended; set by whatever came first. */
+  #end: ConnectionEnd | null = null;
+  /** Weir has said goodbye itself: what the sides do from then on is no news. */
+  #isLeaving = false;
+  #closeTimer: NodeJS.Timeout | null = null;
+  #openSockets = 2;
+
+  constructor(options: ConnectionOptions) {
+    this.#options = options;
+    this.grant = options.grant;
+    const base = options.grant.counterSlot;
+    const shared = { owner: this, reservedBits: options.reservedBits };
+    this.#toBackend = new Pipe({
+      ...shared,
+      source: options.client,
+      sink: options.backend,
+      masked: true,
+      maxMessageBytes: options.maxMessageBytes,
+      counters: {
+        cells: options.cells,
+        messages: base + Counter.messagesToBackend,
+        bytes: base + Counter.bytesToBackend,
+      },
+    });
+    this.#toClient = new Pipe({
+      ...shared,
+      source: options.backend,
+      sink: options.client,
+      masked: false,
+      maxMessageBytes: Number.POSITIVE_INFINITY,
+      counters: {
+        cells: options.cells,
+        messages: base + Counter.messagesToClient,
+        bytes: base + Counter.bytesToClient,
+      },
+    });
+  }
+
+  /** Begins the relay; `early` are bytes that either side sent before. */
+  start(early: { readonly fromClient: Buffer; readonly fromBackend: Buffer }): void {
+    if (early.fromClient.length > 0) this.#toBackend.onData(early.fromClient);
+    if (early.fromBackend.length > 0) this.#toClient.onData(early.fromBackend);
+    this.#attach(this.#options.client, this.#toBackend);
+    this.#attach(this.#options.backend, this.#toClient);
+  }
+
+  /** Weir's own goodbye to both sides, as the table of reasons has it. */
+  close(reason: CloseReasonName): void {
+    if (this.#isLeaving) return;
+    this.#isLeaving = true;
+    const entry = CLOSE_REASONS[reason];
+    const client = this.#clientGoodbye(reason, entry.client);
+    this.#endAs({ code: client === "cut" ? CloseCode.abnormal : client, by: entry.by, reason });
+    this.#startCloseTimer();
+    this.#sayGoodbye(this.#toClient, client, entry.text);
+    this.#sayGoodbye(this.#toBackend, entry.backend, "");
+  }
+
+  /** Cuts both sockets now. */
+  destroy(): void {
+    this.#options.client.destroy();
+    this.#options.backend.destroy();
+  }
+
+  onCloseReceived(pipe: Pipe): void {
+    const by = this.#sideOf(pipe);
+    this.#endAs({ code: pipe.closeReceived?.code ?? CloseCode.noStatus, by, reason: "close" });
+    this.#settle();
+  }
+
+  onCloseSent(_pipe: Pipe): void {
+    this.#settle();
+  }
+
+  onMessageTooBig(_pipe: Pipe): void {
+    this.close("too_big");
+  }
+
+  onProtocolError(pipe: Pipe, error: ProtocolError): void {
+    this.#options.observer.onProtocolError(this, this.#sideOf(pipe), error);
+    this.close(pipe === this.#toBackend ? "protocol_error" : "backend_protocol_error");
+  }
+
+  /** The other side's bytes flow again once this sink has drained. */
+  onDrain(reader: Pipe): void {
+    this.#opposite(reader).onDrain();
+  }
+
+  /** The source has sent a FIN. */
+  onSourceEnd(pipe: Pipe): void {
+    this.#onGone(pipe);
+    this.#startCloseTimer();
+    this.#settle();
+  }
+
+  onSourceClosed(pipe: Pipe): void {
+    this.#openSockets -= 1;
+    this.#onGone(pipe);
+    this.#opposite(pipe).stop();
+    if (this.#openSockets === 0) return this.#teardown();
+    this.#startCloseTimer();
+    this.#settle();
+  }
+
+  #onGone(pipe: Pipe): void {
+    pipe.end();
+    if (pipe.closeReceived !== null) return;
+    if (!this.#isLeaving) this.#onLost(pipe);
+    this.#opposite(pipe).stop();
+    pipe.source.destroySoon();
+  }
+
+  /** A side is gone without a Close. What it sent before is already on its way to the other one. */
+  #onLost(pipe: Pipe): void {
+    this.#isLeaving = true;
+    const isClient = pipe === this.#toBackend;
+    const reason: CloseReasonName = isClient ? "client_lost" : "backend_lost";
+    this.#endAs({ code: CloseCode.abnormal, by: this.#sideOf(pipe), reason });
+    const otherClosed = this.#opposite(pipe).closeReceived;
+    // A frame cut short can only be followed by the end of the stream.
+    if (pipe.isInsideFrame) this.#cut(pipe);
+    // The other side has closed and waits: it gets its own Close back, as RFC 6455 §5.5.1 would have it.
+    else if (otherClosed !== null) this.#sayGoodbye(pipe, otherClosed.code, otherClosed.reason);
+    else {
+      const { client, backend, text } = CLOSE_REASONS[reason];
+      this.#sayGoodbye(pipe, isClient ? backend : this.#clientGoodbye(reason, client), text);
+    }
+  }
+
+  #sayGoodbye(pipe: Pipe, goodbye: Goodbye, text: string): void {
+    if (goodbye === "cut") return this.#cut(pipe);
+    const maskingKey = pipe === this.#toBackend ? randomBytes(MASKING_KEY_BYTES) : null;
+    pipe.close(buildCloseFrame({ code: goodbye, reason: text, maskingKey }));
+  }
+
+  /** Ends the sink without a Close, once what was written to it is flushed. */
+  #cut(pipe: Pipe): void {
+    pipe.stop();
+    endSocket(pipe.writer.socket);
+  }
+
+  /** Ends each socket whose closing handshake is complete, or cannot be (RFC 6455 §7.1.7). */
+  #settle(): void {
+    const isClientDone = this.#toBackend.isEnded && this.#toClient.writer.isClosed;
+    const isBackendDone = this.#toClient.isEnded && this.#toBackend.writer.isClosed;
+    // RFC 6455 §7.1.1: the server closes the TCP connection first. Towards the client that is us.
+    if (isClientDone) endSocket(this.#options.client);
+    if (isBackendDone && this.#options.backend.readableEnded) endSocket(this.#options.backend);
+    if (isClientDone || isBackendDone) this.#startCloseTimer();
+  }
+
+  #startCloseTimer(): void {
+    this.#closeTimer ??= setTimeout(() => this.destroy(), this.#options.closeTimeoutMs);
+  }
+
+  /** Once, when both sockets are closed. */
+  #teardown(): void {
+    if (this.#closeTimer !== null) clearTimeout(this.#closeTimer);
+    this.#options.observer.onTeardown(this, {
+      ...(this.#end ?? { code: CloseCode.abnormal, by: "weir", reason: "destroyed" }),
+      durationMs: Math.round(performance.now() - this.#startedAtMs),
+      messagesToBackend: this.#toBackend.messages,
+      messagesToClient: this.#toClient.messages,
+      bytesToBackend: this.#toBackend.bytes,
+      bytesToClient: this.#toClient.bytes,
+    });
+  }
+
+  #attach(socket: RelayedSocket, pipe: Pipe): void {
+    socket[PIPE] = pipe;
+    socket.on("data", onData);
+    socket.on("end", onEnd);
+    socket.on("drain", onDrain);
+    socket.on("close", onClose);
+    if (socket.closed) this.onSourceClosed(pipe);
+    else socket.resume();
+  }
+
+  #clientGoodbye(reason: CloseReasonName, code: Goodbye): Goodbye {
+    const chosen = this.#options.closeCodes[reason];
+    if (chosen === undefined) return code;
+    return chosen === "none" ? "cut" : chosen;
+  }
+
+  #endAs(end: ConnectionEnd): void {
+    this.#end ??= end;
+  }
+
+  #sideOf(pipe: Pipe): "client" | "backend" {
+    return pipe === this.#toBackend ? "client" : "backend";
+  }
+
+  #opposite(pipe: Pipe): Pipe {
+    return pipe === this.#toBackend ? this.#toClient : this.#toBackend;
+  }
+}
+
+function endSocket(socket: Socket): void {
+  if (!socket.writableEnded) socket.end();
+}
+
+function onData(this: RelayedSocket, chunk: Buffer): void {
+  this[PIPE]?.onData(chunk);
+}
+
+function onEnd(this: RelayedSocket): void {
+  this[PIPE]?.owner.onSourceEnd(this[PIPE]);
+}
+
+function onDrain(this: RelayedSocket): void {
+  this[PIPE]?.owner.onDrain(this[PIPE]);
+}
+
+function onClose(this: RelayedSocket): void {
+  this[PIPE]?.owner.onSourceClosed(this[PIPE]);
+}

@@ -1,0 +1,111 @@
+// Dials the granted backend and, where that fails before the client has heard anything, others.
+
+import type { IncomingMessage } from "node:http";
+import type { Socket } from "node:net";
+import type { TLSSocket } from "node:tls";
+import type { RouteConfig } from "../config/schema.ts";
+import { Refusal } from "../errors.ts";
+import type { Grant } from "../shared-memory/channel.ts";
+import type { AdmissionDesk } from "./admission-desk.ts";
+import { backendHeaders, backendPath } from "./backend-headers.ts";
+import { Dial, type DialResult } from "./dial.ts";
+import type { Client } from "./identify.ts";
+import type { PendingClient } from "./pending-client.ts";
+import type { Reporter } from "./reporter.ts";
+import type { RequestTarget } from "./routes.ts";
+import type { DialTarget, Settings } from "./settings.ts";
+
+/** An upgrade that has its grant. */
+export interface AdmittedUpgrade {
+  readonly request: IncomingMessage;
+  readonly pending: PendingClient;
+  readonly settings: Settings;
+  readonly target: RequestTarget;
+  readonly route: RouteConfig;
+  readonly client: Client;
+  readonly requestId: string;
+}
+
+/** What the last dial came to, and the grant it was made with. */
+export type Dialed = DialResult & { readonly grant: Grant };
+
+/**
+ * Throws Refusal: `backend_failed` or `backend_timeout` when no try succeeded, `client_gone` when the
+ * client left, `no_backend` when a reload took the backend away.
+ */
+export async function dialWithRetries(
+  context: { readonly desk: AdmissionDesk; readonly reporter: Reporter },
+  upgrade: AdmittedUpgrade,
+  first: Grant,
+): Promise<Dialed> {
+  let grant = first;
+  for (;;) {
+    upgrade.pending.assertPresent();
+    const target = upgrade.settings.target(grant.pool, grant.backend);
+    if (target === undefined) throw new Refusal("no_backend");
+    const outcome = await dialOnce(upgrade, target);
+    const failure = outcome instanceof Refusal ? outcome : refusalOf(outcome);
+    if (failure === null || !mayRetry(failure, outcome, target)) {
+      if (outcome instanceof Refusal) throw outcome;
+      return { ...outcome, grant };
+    }
+    const other = await context.desk.exchange(grant, failure.code).catch(() => null);
+    if (other === null) {
+      if (outcome instanceof Refusal) throw outcome;
+      return { ...outcome, grant };
+    }
+    if (!(outcome instanceof Refusal) && outcome.kind === "answered") outcome.response.destroy();
+    context.reporter.dialRetried(grant, failure);
+    grant = other;
+  }
+}
+
+/** A refusal is returned, not thrown: it may not be the last word. */
+async function dialOnce(upgrade: AdmittedUpgrade, target: DialTarget): Promise<DialResult | Refusal> {
+  const { request, pending, settings, route, client } = upgrade;
+  const socket = pending.socket as Socket & Partial<Pick<TLSSocket, "encrypted">>;
+  const headers = backendHeaders({
+    rawHeaders: request.rawHeaders,
+    client,
+    route,
+    target: upgrade.target,
+    dialTarget: target,
+    isSecure: socket.encrypted === true,
+    localPort: socket.localPort ?? 0,
+    clientIpHeader: settings.config.clientIpHeader,
+    requestId: upgrade.requestId,
+  });
+  headers.push("Connection", "Upgrade", "Upgrade", "websocket");
+  const dial = new Dial({
+    target,
+    path: backendPath(route, upgrade.target, target),
+    headers,
+    key: request.headers["sec-websocket-key"] ?? "",
+    offeredProtocols: request.headers["sec-websocket-protocol"],
+    offeredExtensions: request.headers["sec-websocket-extensions"],
+    handshakeTimeoutMs: settings.config.timeouts.backendHandshake,
+    maxHeaderSize: settings.config.limits.maxHeaderSize,
+  });
+  pending.onLeave(() => dial.abort());
+  try {
+    return await dial.result;
+  } catch (error) {
+    if (error instanceof Refusal) return error;
+    throw error;
+  } finally {
+    pending.onLeave(null);
+  }
+}
+
+/** An answer other than 101 as a failure that another backend may mend; null for a 101. */
+function refusalOf(result: DialResult): Refusal | null {
+  return result.kind === "switched" ? null : new Refusal("backend_refused");
+}
+
+function mayRetry(failure: Refusal, outcome: DialResult | Refusal, { pool }: DialTarget): boolean {
+  if (!failure.retryable) return false;
+  if (failure.code === "backend_failed") return pool.retryOn.includes("connect");
+  if (failure.code === "backend_timeout") return pool.retryOn.includes("timeout");
+  if (outcome instanceof Refusal || outcome.kind !== "answered") return false;
+  return pool.retryOn.includes(outcome.response.statusCode ?? 0);
+}

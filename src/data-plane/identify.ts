@@ -1,0 +1,28 @@
+// Finds out who a client is: its address, its user and its tier.
+
+import type { IncomingMessage } from "node:http";
+import type { Socket } from "node:net";
+import { joinedHeader } from "../ws/handshake.ts";
+import { clientAddress, plainAddress } from "./client-address.ts";
+import type { Settings } from "./settings.ts";
+
+export interface Client {
+  /** The socket's peer; empty for a client on a Unix socket. */
+  readonly peer: string;
+  /** The peer is one of `trustedProxies`: what its headers say of the client is believed. */
+  readonly isPeerTrusted: boolean;
+  /** The client's own address, past the trusted proxies in front. */
+  readonly address: string;
+  readonly user: string;
+  readonly tier: string;
+}
+
+export function identify(request: IncomingMessage, socket: Socket, settings: Settings): Client {
+  const peer = plainAddress(socket.remoteAddress ?? "");
+  // A Unix socket can only be reached from this machine, by whom its file mode admits.
+  const isPeerTrusted = peer === "" || settings.trustedProxies.has(peer);
+  const forwarded = joinedHeader(request.rawHeaders, settings.config.clientIpHeader);
+  const address =
+    isPeerTrusted && forwarded !== undefined ? clientAddress(peer, forwarded, settings.trustedProxies) : peer;
+  return { peer, isPeerTrusted, address, user: `ip:${address}`, tier: settings.defaultTier };
+}

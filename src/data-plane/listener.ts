@@ -1,0 +1,153 @@
+// One listening address of a worker thread: an HTTP server whose upgrades and requests are handed on,
+// and whose broken bytes are answered here.
+
+import http from "node:http";
+import net from "node:net";
+import type { Duplex } from "node:stream";
+import type { Config } from "../config/schema.ts";
+import { Refusal, type ErrorCode } from "../errors.ts";
+import type { ListenAddress } from "../shared-memory/channel.ts";
+import { isWebSocketUpgrade } from "../ws/handshake.ts";
+import { refuseBytes, refuseUpgrade } from "./refuse.ts";
+import type { Reporter } from "./reporter.ts";
+
+/** How often slow request heads are looked for, at the most. */
+const MAX_HEAD_CHECK_INTERVAL_MS = 1_000;
+
+interface ListenerOptions {
+  readonly config: Config;
+  readonly reporter: Reporter;
+  readonly onUpgrade: (request: http.IncomingMessage, socket: net.Socket, head: Buffer) => void;
+  readonly onRequest: (request: http.IncomingMessage, response: http.ServerResponse) => void;
+}
+
+export class Listener {
+  readonly #options: ListenerOptions;
+  readonly #server: http.Server;
+  /** The answers that a socket still waits for, in their order. */
+  readonly #unanswered = new WeakMap<net.Socket, Set<http.ServerResponse>>();
+
+  constructor(options: ListenerOptions) {
+    this.#options = options;
+    const { limits, timeouts } = options.config;
+    this.#server = http.createServer({
+      maxHeaderSize: limits.maxHeaderSize,
+      headersTimeout: timeouts.handshake,
+      // Bodies may take as long as they flow; `timeouts.http` watches for those that do not.
+      requestTimeout: 0,
+      keepAliveTimeout: timeouts.keepAlive,
+      connectionsCheckingInterval: Math.min(timeouts.handshake / 4, MAX_HEAD_CHECK_INTERVAL_MS),
+      noDelay: true,
+      // A request without one is refused with the others, in our words and our log.
+      requireHostHeader: false,
+      shouldUpgradeCallback: (request) => isWebSocketUpgrade(request.headers),
+    });
+    this.#server.on("connection", (socket: net.Socket) => socket.on("error", ignoreError));
+    this.#server.on("request", (request, response) => this.#onRequest(request, response));
+    this.#server.on("upgrade", (request, stream, head) => {
+      const socket = socketOf(request, stream);
+      this.#inTurn(socket, {
+        first: () => options.onUpgrade(request, socket, head),
+        behind: () => this.#refusePipelined(request, socket),
+      });
+    });
+    this.#server.on("connect", (request, stream) => {
+      const socket = socketOf(request, stream);
+      const refuse = (): void => this.#refuseTunnel(socket);
+      this.#inTurn(socket, { first: refuse, behind: refuse });
+    });
+    this.#server.on("clientError", (error: NodeJS.ErrnoException, socket) =>
+      this.#onClientError(error, socket as net.Socket),
+    );
+  }
+
+  /** Resolves with the port once connections are accepted (0 for a Unix socket). */
+  listen(address: ListenAddress): Promise<number> {
+    return new Promise((resolve, reject) => {
+      this.#server.once("error", reject);
+      const options =
+        address.kind === "unix"
+          ? { path: address.path }
+          : {
+              port: address.port,
+              reusePort: address.reusePort,
+              ...(address.host === "" ? {} : { host: address.host }),
+            };
+      this.#server.listen(options, () => {
+        this.#server.off("error", reject);
+        const bound = this.#server.address();
+        resolve(bound !== null && typeof bound === "object" ? bound.port : 0);
+      });
+    });
+  }
+
+  /** Accepts no more; keep-alive connections without a request are closed, the others go on. */
+  close(): Promise<void> {
+    return new Promise((resolve) => {
+      // The callback waits for every connection; accepting ends at once.
+      this.#server.close();
+      this.#server.closeIdleConnections();
+      resolve();
+    });
+  }
+
+  #onRequest(request: http.IncomingMessage, response: http.ServerResponse): void {
+    const unanswered = this.#unanswered.get(request.socket) ?? new Set();
+    this.#unanswered.set(request.socket, unanswered.add(response));
+    response.on("close", () => unanswered.delete(response));
+    this.#options.onRequest(request, response);
+  }
+
+  /** An answer that is still on its way would land inside what follows it: it is let finish. */
+  #inTurn(socket: net.Socket, then: { readonly first: () => void; readonly behind: () => void }): void {
+    const unanswered = this.#unanswered.get(socket);
+    const newest = [...(unanswered ?? [])].at(-1);
+    if (unanswered === undefined || newest === undefined) return then.first();
+    // Node has let go of the socket, and tells its answers no more that they may go on.
+    socket.on("drain", () => unanswered.forEach((response) => response.emit("drain")));
+    newest.on("close", then.behind);
+  }
+
+  #refusePipelined(request: http.IncomingMessage, socket: net.Socket): void {
+    const refusal = new Refusal("bad_upgrade", { message: "an earlier request was not answered yet" });
+    this.#options.reporter.upgradeRefused({ refusal, request, socket, pool: null });
+    refuseUpgrade(request, socket, refusal);
+  }
+
+  #refuseTunnel(socket: net.Socket): void {
+    const refusal = new Refusal("bad_request", { message: "CONNECT is not served" });
+    this.#options.reporter.bytesRefused(refusal, socket.remoteAddress);
+    refuseBytes(socket, refusal);
+  }
+
+  #onClientError(error: NodeJS.ErrnoException, socket: net.Socket): void {
+    if (error.code === "ECONNRESET" || !socket.writable) {
+      socket.destroy();
+      return;
+    }
+    const refusal = new Refusal(codeOf(error), { cause: error });
+    this.#options.reporter.bytesRefused(refusal, socket.remoteAddress);
+    // Bytes behind a request that is being answered: an answer of ours would tear that one apart.
+    const isAnswering = [...(this.#unanswered.get(socket) ?? [])].some(({ headersSent }) => headersSent);
+    if (isAnswering) socket.destroy();
+    else refuseBytes(socket, refusal);
+  }
+}
+
+/**
+ * The socket that an upgrade came on. While the request's body is still coming, Node hands out a
+ * stand-in for it, which would let the body pass first; such an upgrade is refused all the same.
+ */
+function socketOf(request: http.IncomingMessage, stream: Duplex): net.Socket {
+  if (stream !== request.socket) stream.on("error", ignoreError);
+  request.socket.setTimeout(0);
+  return request.socket;
+}
+
+function codeOf(error: NodeJS.ErrnoException): ErrorCode {
+  if (error.code === "HPE_HEADER_OVERFLOW") return "head_too_large";
+  if (error.code === "ERR_HTTP_REQUEST_TIMEOUT") return "head_timeout";
+  return "bad_request";
+}
+
+function ignoreError(): void {}

@@ -1,0 +1,125 @@
+// Answers an upgrade that is not let through, and closes its socket: our own refusals, and a backend's
+// answer other than 101, which passes through whole.
+
+import http from "node:http";
+import type { Socket } from "node:net";
+import type { Refusal } from "../errors.ts";
+import { isHopByHop, namedInConnection } from "./hop-by-hop.ts";
+
+const RETRY_AFTER_SECONDS = 2;
+
+/** How long a refused client has to take its answer and close. */
+const LINGER_MS = 2_000;
+
+/** Status, headers and body of a refusal. */
+export function refusalAnswer(refusal: Refusal): {
+  status: number;
+  headers: Record<string, string>;
+  body: string;
+} {
+  const status = refusal.status ?? 500;
+  const body = JSON.stringify({ error: refusal.code, message: refusal.message });
+  const headers: Record<string, string> = {
+    "Content-Type": "application/json",
+    "Content-Length": String(Buffer.byteLength(body)),
+  };
+  if (status === 429 || status === 503) headers["Retry-After"] = String(jitteredRetryAfter());
+  // RFC 9110 §15.5.22: a 426 says what to upgrade to.
+  if (status === 426) headers["Upgrade"] = "websocket";
+  if (status === 426 && refusal.code === "bad_upgrade") headers["Sec-WebSocket-Version"] = "13";
+  return { status, headers, body };
+}
+
+/** Answers an upgrade on its bare socket, then closes it. */
+export function refuseUpgrade(request: http.IncomingMessage, socket: Socket, refusal: Refusal): void {
+  if (refusal.status === null || !socket.writable) {
+    socket.destroy();
+    return;
+  }
+  const { status, headers, body } = refusalAnswer(refusal);
+  const response = responseOn(request, socket);
+  response.writeHead(status, { ...headers, Connection: connectionHeader(headers, "close") });
+  response.end(body);
+}
+
+/** Answers bytes that never became a request. */
+export function refuseBytes(socket: Socket, refusal: Refusal): void {
+  const { status, headers, body } = refusalAnswer(refusal);
+  const lines = Object.entries({ ...headers, Connection: "close" }).map(
+    ([name, value]) => `${name}: ${value}\r\n`,
+  );
+  if (socket.writable) {
+    socket.write(`HTTP/1.1 ${status} ${http.STATUS_CODES[status] ?? ""}\r\n${lines.join("")}\r\n${body}`);
+  }
+  closeAfterAnswer(socket);
+}
+
+/**
+ * Passes a backend's answer on, body and all, then closes both sockets. The body's end is found by
+ * Node's parser, so bytes that the backend sends after it reach nobody.
+ */
+export function passAnswer(options: {
+  readonly request: http.IncomingMessage;
+  readonly socket: Socket;
+  readonly answer: http.IncomingMessage;
+  /** Milliseconds without a byte from either side before both sockets are cut. */
+  readonly idleTimeoutMs: number;
+}): void {
+  const { request, socket, answer, idleTimeoutMs } = options;
+  const response = responseOn(request, socket);
+  const headers: string[] = [];
+  const named = namedInConnection(answer.rawHeaders);
+  for (let i = 0; i + 1 < answer.rawHeaders.length; i += 2) {
+    const name = answer.rawHeaders[i] ?? "";
+    if (isHopByHop(name) || named.has(name.toLowerCase())) continue;
+    headers.push(name, answer.rawHeaders[i + 1] ?? "");
+  }
+  headers.push("Connection", "close");
+  response.writeHead(answer.statusCode ?? 502, answer.statusMessage ?? "", headers);
+  answer.pipe(response);
+  answer.on("error", () => socket.destroy());
+  answer.on("close", () => {
+    // A body cut short must not look whole to the client.
+    if (!answer.complete) socket.destroy();
+    answer.socket.destroy();
+  });
+  socket.on("close", () => answer.socket.destroy());
+  socket.setTimeout(idleTimeoutMs, () => socket.destroy());
+}
+
+/** The upgrade took the socket from its HTTP server; a response of its own writes the answer. */
+function responseOn(request: http.IncomingMessage, socket: Socket): http.ServerResponse {
+  const response = new http.ServerResponse(request);
+  response.shouldKeepAlive = false;
+  response.assignSocket(socket);
+  response.on("finish", () => {
+    response.detachSocket(socket);
+    closeAfterAnswer(socket);
+  });
+  return response;
+}
+
+/**
+ * Ends the socket and reads on for a moment: were it destroyed while bytes of the client are unread,
+ * the system would send a RST, which can overtake the answer.
+ */
+function closeAfterAnswer(socket: Socket): void {
+  if (socket.destroyed) return;
+  const timer = setTimeout(() => socket.destroy(), LINGER_MS);
+  socket.once("close", () => clearTimeout(timer));
+  socket.end();
+  socket.resume();
+}
+
+/** `Upgrade` belongs to this hop, and `Connection` must say so (RFC 9110 §7.8). */
+export function connectionHeader(
+  headers: Readonly<Record<string, string>>,
+  persistence: "close" | "keep-alive",
+): string {
+  return headers["Upgrade"] === undefined ? persistence : `${persistence}, upgrade`;
+}
+
+/** Spread by half, so that clients that were refused together do not come back together. */
+function jitteredRetryAfter(): number {
+  return Math.max(1, Math.round(RETRY_AFTER_SECONDS * (0.5 + Math.random())));
+}

@@ -1,0 +1,75 @@
+// Tells the control plane what happened, for the log and the metrics.
+
+import type { IncomingMessage } from "node:http";
+import type { Socket } from "node:net";
+import type { Refusal } from "../errors.ts";
+import type { Channel, Grant, LogFields, LogLevel, ToControl } from "../shared-memory/channel.ts";
+
+/** A client that left or misbehaves is everyday life; a failing backend or Weir itself is not. */
+const LEVEL_BY_ORIGIN = { client: "info", backend: "warn", weir: "warn", config: "error" } as const;
+
+export class Reporter {
+  readonly #channel: Channel<ToControl>;
+  readonly #isAccessLogged: () => boolean;
+
+  /** @param isAccessLogged `log.access`, which a reload may change */
+  constructor(channel: Channel<ToControl>, isAccessLogged: () => boolean) {
+    this.#channel = channel;
+    this.#isAccessLogged = isAccessLogged;
+  }
+
+  upgradeRefused(event: {
+    readonly refusal: Refusal;
+    readonly request: IncomingMessage;
+    readonly socket: Socket;
+    readonly pool: string | null;
+  }): void {
+    const { refusal, request, socket, pool } = event;
+    this.#channel.postUnhurried({ type: "upgrade-refused", pool, code: refusal.code });
+    this.#refused("upgrade refused", refusal, { address: socket.remoteAddress, host: request.headers.host });
+  }
+
+  /** Bytes that never became a request. */
+  bytesRefused(refusal: Refusal, address: string | undefined): void {
+    this.#channel.postUnhurried({ type: "upgrade-refused", pool: null, code: refusal.code });
+    this.#refused("request refused", refusal, { address });
+  }
+
+  requestRefused(refusal: Refusal, address: string | undefined): void {
+    this.#refused("request refused", refusal, { address });
+  }
+
+  requestEnded(pool: string | null, status: number): void {
+    this.#channel.postUnhurried({ type: "request-ended", pool, status });
+  }
+
+  dialRetried({ pool, backend }: Grant, failure: Refusal): void {
+    this.#channel.postUnhurried({ type: "dial-retried", pool });
+    this.log("warn", "dial failed, trying another backend", {
+      pool,
+      backend,
+      code: failure.code,
+      reason: failure.message,
+    });
+  }
+
+  /** The access line. */
+  connectionEnded({ pool, backend }: Grant, facts: LogFields): void {
+    if (this.#isAccessLogged()) this.log("info", "connection closed", { pool, backend, ...facts });
+  }
+
+  log(level: LogLevel, message: string, fields: LogFields): void {
+    this.#channel.postUnhurried({ type: "log", level, message, fields });
+  }
+
+  #refused(message: string, refusal: Refusal, fields: LogFields): void {
+    const { cause } = refusal;
+    const level = refusal.code === "internal" ? "error" : LEVEL_BY_ORIGIN[refusal.origin];
+    this.log(level, message, {
+      code: refusal.code,
+      reason: refusal.message,
+      ...fields,
+      ...(refusal.code === "internal" && cause instanceof Error ? { stack: cause.stack } : {}),
+    });
+  }
+}

@@ -1,0 +1,128 @@
+// Finds the route of a request by host and path. Patterns are compiled once per configuration.
+
+import type { RouteConfig } from "../config/schema.ts";
+import { Refusal } from "../errors.ts";
+
+/** Where a request is aimed at, decoded once and compared from here on. */
+export interface RequestTarget {
+  /** Without port, lower case; empty where the client sent none. */
+  readonly host: string;
+  /** Percent-decoded, without the query; for matching only. */
+  readonly path: string;
+  /** Path and query as the client wrote them; what the backend is asked for. */
+  readonly rawPath: string;
+  /** Host and port of a target in absolute form, which then count instead of the Host header; else null. */
+  readonly authority: string | null;
+}
+
+/** An address in brackets or a registered name (RFC 3986 §3.2.2), and a port; nothing that hides a user or path. */
+const HOST = /^(?:\[[\da-f:.]+\]|[\w\-.~!$&'()*+,;=%]*)(?::\d*)?$/i;
+
+type Matcher = (text: string) => boolean;
+
+export class Routes {
+  readonly #routes: readonly {
+    readonly config: RouteConfig;
+    readonly matchesHost: Matcher;
+    readonly matchesPath: Matcher;
+  }[];
+
+  constructor(routes: readonly RouteConfig[]) {
+    this.#routes = routes.map((config) => ({
+      config,
+      matchesHost: config.match.host === null ? matchesAny : hostMatcher(config.match.host),
+      matchesPath: config.match.path === null ? matchesAny : pathMatcher(config.match.path),
+    }));
+  }
+
+  /** The first route that matches. Throws Refusal `no_route`. */
+  match(target: RequestTarget): RouteConfig {
+    const route = this.#routes.find(
+      ({ matchesHost, matchesPath }) => matchesHost(target.host) && matchesPath(target.path),
+    );
+    if (route !== undefined) return route.config;
+    throw new Refusal("no_route");
+  }
+}
+
+/**
+ * Reads the request line's target, in origin form or absolute form (RFC 9112 §3.2.2: its authority
+ * then replaces the Host header). Throws Refusal `bad_request` for anything else, for undecodable
+ * escapes, for a malformed host, and for a `..` segment, which backends resolve in different ways.
+ */
+export function parseTarget(url: string, hostHeader: string): RequestTarget {
+  let rawPath = url;
+  let authority: string | null = null;
+  if (!url.startsWith("/")) {
+    const absolute = /^(?:https?|wss?):\/\/([^/?#]*)(.*)$/i.exec(url);
+    if (absolute === null) throw new Refusal("bad_request", { message: "the request target is not a path" });
+    authority = absolute[1] ?? "";
+    rawPath = absolute[2] ?? "";
+    if (!rawPath.startsWith("/")) rawPath = `/${rawPath}`;
+  }
+  const query = rawPath.indexOf("?");
+  const path = decodePath(query === -1 ? rawPath : rawPath.slice(0, query));
+  if (/(?:^|[/\\])\.\.(?:[/\\]|$)/.test(path)) {
+    throw new Refusal("bad_request", { message: "the path has a .. segment" });
+  }
+  if (!HOST.test(authority ?? hostHeader)) {
+    throw new Refusal("bad_request", { message: "the host is malformed" });
+  }
+  return { host: hostName(authority ?? hostHeader), path, rawPath, authority };
+}
+
+function decodePath(path: string): string {
+  if (!path.includes("%")) return path;
+  try {
+    return decodeURIComponent(path);
+  } catch (cause) {
+    throw new Refusal("bad_request", { message: "the path has an escape that is no UTF-8", cause });
+  }
+}
+
+/** Host without port, brackets kept off, lower case. */
+function hostName(authority: string): string {
+  const match = /^\[([^\]]*)\](?::\d*)?$|^([^:]*)(?::\d*)?$/.exec(authority);
+  return (match?.[1] ?? match?.[2] ?? authority).toLowerCase();
+}
+
+function matchesAny(): boolean {
+  return true;
+}
+
+/** In a host, `*` stands for exactly one label. */
+function hostMatcher(pattern: string): Matcher {
+  const labels = pattern.toLowerCase().split(".");
+  return (host) => {
+    const parts = host.split(".");
+    return (
+      parts.length === labels.length &&
+      labels.every((label, i) => matchesWildcard(label.split("*"), parts[i] ?? "") && parts[i] !== "")
+    );
+  };
+}
+
+/** In a path, `*` stands for any characters; a trailing slash-star matches without the slash too. */
+function pathMatcher(pattern: string): Matcher {
+  const pieces = pattern.split("*");
+  const bare = pattern.endsWith("/*") ? pattern.slice(0, -2).split("*") : null;
+  return (path) => matchesWildcard(pieces, path) || (bare !== null && matchesWildcard(bare, path));
+}
+
+/**
+ * Whether `text` is `pieces` in order with anything in between. Taking each piece at its first place is
+ * enough, which makes this linear in the text: a hostile path cannot make a pattern backtrack.
+ */
+function matchesWildcard(pieces: readonly string[], text: string): boolean {
+  const first = pieces[0] ?? "";
+  if (pieces.length === 1) return text === first;
+  const last = pieces.at(-1) ?? "";
+  if (!text.startsWith(first)) return false;
+  let at = first.length;
+  for (const piece of pieces.slice(1, -1)) {
+    const found = text.indexOf(piece, at);
+    if (found === -1) return false;
+    at = found + piece.length;
+  }
+  return text.length - last.length >= at && text.endsWith(last);
+}

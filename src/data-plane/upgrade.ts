@@ -1,0 +1,77 @@
+// The path of an upgrade, top to bottom, from the request to a relayed connection. Until `start` this
+// file owns both sockets and the grant; after it, the connection does.
+
+import type { IncomingMessage } from "node:http";
+import type { Socket } from "node:net";
+import { Refusal } from "../errors.ts";
+import type { Grant } from "../shared-memory/channel.ts";
+import { checkUpgradeRequest } from "../ws/handshake.ts";
+import type { AdmissionDesk } from "./admission-desk.ts";
+import type { Connections } from "./connections.ts";
+import { dialWithRetries } from "./dial-with-retries.ts";
+import { identify } from "./identify.ts";
+import { PendingClient } from "./pending-client.ts";
+import { passAnswer, refuseUpgrade } from "./refuse.ts";
+import type { Reporter } from "./reporter.ts";
+import { requestIdOf } from "./request-id.ts";
+import { parseTarget, type RequestTarget } from "./routes.ts";
+import type { Settings } from "./settings.ts";
+import { writeSwitchingProtocols } from "./switching-protocols.ts";
+
+export interface UpgradeContext {
+  readonly settings: () => Settings;
+  readonly desk: AdmissionDesk;
+  readonly connections: Connections;
+  readonly reporter: Reporter;
+}
+
+/** Carries one upgrade through; whatever comes of it is answered, logged and counted here. */
+export async function onUpgrade(
+  context: UpgradeContext,
+  request: IncomingMessage,
+  socket: Socket,
+  head: Buffer,
+): Promise<void> {
+  const { desk, connections, reporter } = context;
+  const startedAtMs = performance.now();
+  const settings = context.settings();
+  const pending = new PendingClient(socket, head);
+  let grant: Grant | null = null;
+  let pool: string | null = null;
+  try {
+    const target = parseUpgrade(request);
+    const route = settings.routes.match(target);
+    pool = route.pool;
+    const client = identify(request, socket, settings);
+    const requestId = requestIdOf(request.headers["x-request-id"], client.isPeerTrusted);
+    grant = await desk.admit({ kind: "connection", pool, tier: client.tier, user: client.user });
+    const admitted = { request, pending, settings, target, route, client, requestId };
+    const dialed = await dialWithRetries(context, admitted, grant);
+    if (dialed.kind === "answered") {
+      pending.release();
+      const { http } = settings.config.timeouts;
+      passAnswer({ request, socket, answer: dialed.response, idleTimeoutMs: http });
+      throw new Refusal("backend_refused", {
+        message: `the backend answered the upgrade with ${dialed.response.statusCode}`,
+      });
+    }
+    writeSwitchingProtocols(socket, dialed.rawHeaders);
+    desk.opened(grant, performance.now() - startedAtMs);
+    connections.start(admitted, dialed);
+  } catch (error) {
+    const refusal = error instanceof Refusal ? error : new Refusal("internal", { cause: error });
+    if (grant !== null) desk.release(grant, null);
+    reporter.upgradeRefused({ refusal, request, socket, pool });
+    // A backend's own answer is already on its way.
+    if (refusal.code === "backend_refused") return;
+    pending.release();
+    refuseUpgrade(request, socket, refusal);
+  }
+}
+
+/** Throws Refusal `bad_upgrade` (400, or 426 for another version) or `bad_request`. */
+function parseUpgrade(request: IncomingMessage): RequestTarget {
+  const fault = checkUpgradeRequest(request);
+  if (fault !== null) throw new Refusal("bad_upgrade", { message: fault.message, status: fault.status });
+  return parseTarget(request.url ?? "", request.headers.host ?? "");
+}

@@ -1,0 +1,97 @@
+// The one table of refusals: what an upgrade or a request that cannot be served is answered with.
+// It says whose fault each is, the HTTP status, the close code for `rejectWith: close`, and whether
+// another backend may be tried. README.md prints the same table; a test holds the two together.
+
+/** Whose doing an error is; decides the level it is logged at. */
+export type ErrorOrigin = "client" | "backend" | "weir" | "config";
+
+interface ErrorEntry {
+  readonly origin: ErrorOrigin;
+  /** HTTP status of the answer; null where nobody is left to answer. */
+  readonly status: number | null;
+  /** Close code under `rejectWith: close`; null where an upgrade cannot be accepted to be closed. */
+  readonly closeCode: number | null;
+  /** True where another backend may be tried before the client hears of it. */
+  readonly retryable: boolean;
+  readonly message: string;
+}
+
+export const ERRORS = {
+  head_too_large: entry("client", 431, null, "the request head is larger than limits.maxHeaderSize"),
+  head_timeout: entry("client", 408, null, "the request head was not whole within timeouts.handshake"),
+  bad_request: entry("client", 400, null, "malformed HTTP request"),
+  bad_upgrade: entry("client", 400, null, "not a valid WebSocket upgrade"),
+  no_route: entry("client", 404, 1008, "no route matches this host and path"),
+  draining: entry("weir", 503, 1001, "the server is shutting down"),
+  connections_full: entry("weir", 503, 1013, "the connection limit of the server is reached"),
+  backends_full: entry("backend", 503, 1013, "every backend is at its capacity"),
+  no_backend: entry("backend", 503, 1013, "no backend is available"),
+  backend_failed: retryable("backend", 502, 1013, "the backend could not be reached or answered garbage"),
+  backend_timeout: retryable("backend", 504, 1013, "the backend did not answer in time"),
+  backend_refused: retryable("backend", null, null, "the backend refused the upgrade"),
+  client_gone: entry("client", null, null, "the client left before it was served"),
+  http_rejected: entry("client", 426, null, "this address serves WebSocket upgrades only"),
+  internal: entry("weir", 500, 1011, "internal error"),
+} as const satisfies Record<string, ErrorEntry>;
+
+export type ErrorCode = keyof typeof ERRORS;
+
+function entry(
+  origin: ErrorOrigin,
+  status: number | null,
+  closeCode: number | null,
+  message: string,
+): ErrorEntry {
+  return { origin, status, closeCode, retryable: false, message };
+}
+
+function retryable(
+  origin: ErrorOrigin,
+  status: number | null,
+  closeCode: number | null,
+  message: string,
+): ErrorEntry {
+  return { origin, status, closeCode, retryable: true, message };
+}
+
+interface RefusalOptions {
+  /** Overrides the table's text; names the value and the bound, never tokens or payload. */
+  readonly message?: string;
+  /** Overrides the table's status (426 for a foreign WebSocket version). */
+  readonly status?: number;
+  readonly cause?: unknown;
+}
+
+/** An upgrade or request that is not served, with everything its answer and its log line need. */
+export class Refusal extends Error {
+  readonly code: ErrorCode;
+  readonly origin: ErrorOrigin;
+  readonly status: number | null;
+  readonly closeCode: number | null;
+  readonly retryable: boolean;
+
+  constructor(code: ErrorCode, options: RefusalOptions = {}) {
+    const known: ErrorEntry = ERRORS[code];
+    super(options.message ?? known.message, { cause: options.cause });
+    this.name = "Refusal";
+    this.code = code;
+    this.origin = known.origin;
+    this.status = options.status ?? known.status;
+    this.closeCode = known.closeCode;
+    this.retryable = known.retryable;
+  }
+}
+
+/** Exit codes of the command line, from sysexits(3) where it has one. */
+export const ExitCode = { ok: 0, usage: 1, internal: 70, cannotBind: 71 } as const;
+
+/** Weir cannot start or go on; `exitCode` is what the process ends with. */
+export class FatalError extends Error {
+  readonly exitCode: number;
+
+  constructor(message: string, exitCode: number, cause?: unknown) {
+    super(message, { cause });
+    this.name = "FatalError";
+    this.exitCode = exitCode;
+  }
+}

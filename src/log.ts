@@ -1,0 +1,46 @@
+// The log: one line per event, written by the main thread alone (workers send theirs over the channel).
+// Messages are lower case and hold no tokens, headers or payload; facts go into fields.
+
+import { pino } from "pino";
+import { PinoPretty } from "pino-pretty";
+
+export type LogFields = Readonly<Record<string, unknown>>;
+
+export interface Log {
+  debug(message: string, fields?: LogFields): void;
+  info(message: string, fields?: LogFields): void;
+  warn(message: string, fields?: LogFields): void;
+  error(message: string, fields?: LogFields): void;
+  /** Writes out what is still buffered; call it before the process ends. */
+  flush(): void;
+}
+
+export interface LogOptions {
+  readonly level: string;
+  /** `json`: one object a line; `pretty`: for people. */
+  readonly format: "json" | "pretty";
+}
+
+/** Lines are dropped past this many bytes unwritten, so that a reader that hangs costs no memory. */
+const MAX_UNWRITTEN_BYTES = 16 * 1024 * 1024;
+
+/** A log on standard output. A reader that is slow delays no event loop: lines are written as it reads. */
+export function createLog({ level, format }: LogOptions): Log {
+  const lines = pino.destination({ dest: 1, sync: false, maxLength: MAX_UNWRITTEN_BYTES });
+  const logger = pino(
+    {
+      level,
+      base: null,
+      timestamp: pino.stdTimeFunctions.isoTime,
+      formatters: { level: (label) => ({ level: label }) },
+    },
+    format === "pretty" ? PinoPretty({ destination: lines }) : lines,
+  );
+  return {
+    debug: (message, fields = {}) => logger.debug(fields, message),
+    info: (message, fields = {}) => logger.info(fields, message),
+    warn: (message, fields = {}) => logger.warn(fields, message),
+    error: (message, fields = {}) => logger.error(fields, message),
+    flush: () => lines.flushSync(),
+  };
+}

@@ -1,0 +1,155 @@
+#!/usr/bin/env node
+// The command line: reads arguments and files, prints, wires signals, sets exit codes. All else is in
+// weir.ts, which is loaded only by the commands that run it.
+
+import process from "node:process";
+import { type Command, type ConfigSource, HELP, parseCommandLine, UsageError } from "./command-line.ts";
+import { jsonSchema } from "./config/json-schema.ts";
+import { formatProblem, loadConfigFile, type LoadResult, parseConfig, type Problem } from "./config/load.ts";
+import { ExitCode, FatalError } from "./errors.ts";
+import { packageVersion } from "./version.ts";
+
+/** As shells report a process that a signal ended. */
+const EXIT_CODE_OF_SIGNAL = { SIGHUP: 129, SIGINT: 130, SIGTERM: 143 } as const;
+
+type EndingSignal = keyof typeof EXIT_CODE_OF_SIGNAL;
+
+async function main(args: readonly string[]): Promise<void> {
+  const command = parseCommandLine(args);
+  switch (command.name) {
+    case "help":
+      process.stdout.write(HELP);
+      return;
+    case "version":
+      process.stdout.write(`${packageVersion()}\n`);
+      return;
+    case "schema":
+      process.stdout.write(`${JSON.stringify(jsonSchema(), null, 2)}\n`);
+      return;
+    case "check":
+      process.exitCode = check(command.file);
+      return;
+    case "demo":
+      await demo(command);
+      return;
+    case "run":
+      await run(command.source);
+  }
+}
+
+function check(file: string): number {
+  const loaded = loadConfigFile(file, process.env);
+  printWarnings(loaded.warnings);
+  if (loaded.ok) {
+    process.stdout.write(`${file} is valid\n`);
+    return ExitCode.ok;
+  }
+  process.stdout.write(loaded.errors.map((problem) => `${formatProblem(problem)}\n`).join(""));
+  return ExitCode.usage;
+}
+
+async function run(source: ConfigSource): Promise<void> {
+  const loaded = load(source);
+  printWarnings(loaded.warnings);
+  if (!loaded.ok)
+    throw new FatalError(loaded.errors.map((one) => formatProblem(one)).join("\n"), ExitCode.usage);
+  const [{ start }, { createLog }] = await Promise.all([import("./weir.ts"), import("./log.ts")]);
+  const log = createLog(loaded.config.log);
+  const ending = onFirstSignal(["SIGTERM", "SIGINT"]);
+  const starting = start(loaded.config, { log });
+  // One after the other, and none before the start is over.
+  let reloading: Promise<unknown> = starting;
+  process.on("SIGHUP", () => {
+    reloading = reloading
+      .then(reload)
+      .catch((error: unknown) => log.error("reload failed", { reason: messageOf(error) }));
+  });
+  const weir = await starting;
+
+  async function reload(): Promise<void> {
+    if (source.kind !== "file") return log.warn("nothing to reload: there is no configuration file");
+    const next = load(source);
+    for (const warning of next.warnings) log.warn(formatProblem(warning, "warning"));
+    if (next.ok) return weir.reload(next.config);
+    for (const problem of next.errors) log.error(formatProblem(problem));
+    throw new Error("the configuration is invalid; nothing was changed");
+  }
+
+  for (const url of weir.addresses.listeners) process.stdout.write(`listening on ${url}\n`);
+  if (weir.addresses.admin !== null) process.stdout.write(`admin on ${weir.addresses.admin}\n`);
+  await ending;
+  await weir.close();
+  log.flush();
+  process.exit(ExitCode.ok);
+}
+
+function load(source: ConfigSource): LoadResult {
+  if (source.kind === "file") return loadConfigFile(source.file, process.env);
+  const { listen, to, adminPort } = source;
+  const loaded = parseConfig({
+    listeners: listen,
+    pools: { default: { backends: to } },
+    admin: { bind: `127.0.0.1:${adminPort}` },
+  });
+  return loaded.ok ? loaded : { ...loaded, errors: loaded.errors.map((problem) => asArgument(problem)) };
+}
+
+/** The path as the person wrote it: there is no file whose keys it could name. */
+function asArgument(problem: Problem): Problem {
+  const path = problem.path.startsWith("listeners") ? "--listen" : "--to";
+  return { ...problem, path };
+}
+
+async function demo({ port, adminPort }: Extract<Command, { name: "demo" }>): Promise<void> {
+  const { runDemo } = await import("./demo/demo.ts");
+  const ending = onFirstSignal(["SIGTERM", "SIGINT", "SIGHUP"]);
+  const running = await runDemo({ port, adminPort });
+  await ending;
+  await running.close();
+  process.exit(ExitCode.ok);
+}
+
+/** Resolves at the first of the signals, which may come while Weir still starts; a second one exits at once. */
+async function onFirstSignal(signals: readonly EndingSignal[]): Promise<void> {
+  const { promise, resolve } = Promise.withResolvers<void>();
+  let isEnding = false;
+  for (const signal of signals) {
+    process.on(signal, () => {
+      if (isEnding) process.exit(EXIT_CODE_OF_SIGNAL[signal]);
+      isEnding = true;
+      resolve();
+    });
+  }
+  await promise;
+}
+
+function printWarnings(warnings: readonly Problem[]): void {
+  for (const warning of warnings) process.stderr.write(`${formatProblem(warning, "warning")}\n`);
+}
+
+function messageOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
+}
+
+function exitWith(error: unknown): never {
+  if (error instanceof UsageError) {
+    process.stderr.write(`weir: ${error.message}\nweir --help shows what there is\n`);
+    process.exit(ExitCode.usage);
+  }
+  if (error instanceof FatalError) {
+    process.stderr.write(`${error.message}\n`);
+    process.exit(error.exitCode);
+  }
+  process.stderr.write(`weir: internal failure: ${error instanceof Error ? error.stack : String(error)}\n`);
+  process.exit(ExitCode.internal);
+}
+
+process.on("uncaughtException", exitWith);
+// Whoever reads our output may leave first (`weir schema | head`); that ends nothing.
+process.stdout.on("error", () => {});
+
+try {
+  await main(process.argv.slice(2));
+} catch (error) {
+  exitWith(error);
+}

@@ -1,0 +1,142 @@
+// The typed messages between the control plane and one data-plane thread, and the channel that carries
+// them in batches. Order is kept in each direction: a grant never overtakes the configuration it needs.
+
+import type { Config } from "../config/schema.ts";
+import type { ErrorCode } from "../errors.ts";
+
+/** What a worker thread is started with. */
+export interface WorkerSetup {
+  readonly index: number;
+  readonly counters: SharedArrayBuffer;
+}
+
+/** Where a worker is to listen; `port` is 0 only for the first worker, which reports the port it got. */
+export type ListenAddress =
+  | { readonly kind: "tcp"; readonly host: string; readonly port: number; readonly reusePort: boolean }
+  | { readonly kind: "unix"; readonly path: string };
+
+/** Asks for a place: a connection slot of a pool's backend, or for a plain request just its choice. */
+export interface AdmitRequest {
+  /** Unique within its worker; the grant keeps it until its release. */
+  readonly id: number;
+  readonly kind: "connection" | "request";
+  readonly pool: string;
+  readonly tier: string;
+  readonly user: string;
+}
+
+export interface Grant {
+  readonly id: number;
+  readonly pool: string;
+  readonly backend: string;
+  /** First cell of the grant's counters (tier and pool). */
+  readonly counterSlot: number;
+}
+
+/** Who ended a connection, and how it is counted. */
+export interface ConnectionEnd {
+  /** 1005 for an empty Close, 1006 for a side gone without one. */
+  readonly code: number;
+  readonly by: "client" | "backend" | "weir";
+  /** Reason label of the contract's table, or `close` for an ordinary closing handshake. */
+  readonly reason: string;
+}
+
+/** One access line's facts about a connection that is over. */
+export interface ConnectionSummary extends ConnectionEnd {
+  readonly durationMs: number;
+  readonly messagesToBackend: number;
+  readonly messagesToClient: number;
+  readonly bytesToBackend: number;
+  readonly bytesToClient: number;
+}
+
+export type LogLevel = "debug" | "info" | "warn" | "error";
+export type LogFields = Readonly<Record<string, string | number | boolean | null | undefined>>;
+
+export type ToWorker =
+  | { readonly type: "configure"; readonly version: number; readonly config: Config }
+  | { readonly type: "listen"; readonly listener: number; readonly address: ListenAddress }
+  | { readonly type: "granted"; readonly grant: Grant }
+  | { readonly type: "refused"; readonly id: number; readonly code: ErrorCode }
+  | { readonly type: "stop-listening" }
+  | { readonly type: "close-all"; readonly reason: "draining" }
+  | { readonly type: "destroy-all" };
+
+export type ToControl =
+  | { readonly type: "configured"; readonly version: number; readonly error: string | null }
+  | { readonly type: "listening"; readonly listener: number; readonly port: number }
+  | { readonly type: "listen-failed"; readonly listener: number; readonly code: string }
+  | { readonly type: "stopped-listening" }
+  | { readonly type: "admit"; readonly request: AdmitRequest }
+  | { readonly type: "exchange"; readonly id: number; readonly failure: ErrorCode }
+  | { readonly type: "opened"; readonly id: number; readonly handshakeMs: number }
+  | { readonly type: "release"; readonly id: number; readonly summary: ConnectionSummary | null }
+  | { readonly type: "upgrade-refused"; readonly pool: string | null; readonly code: ErrorCode }
+  | { readonly type: "dial-retried"; readonly pool: string }
+  | { readonly type: "request-ended"; readonly pool: string | null; readonly status: number }
+  | {
+      readonly type: "log";
+      readonly level: LogLevel;
+      readonly message: string;
+      readonly fields: LogFields;
+    };
+
+/** The part of a MessagePort or Worker that a channel uses. */
+interface Port {
+  postMessage(value: unknown): void;
+}
+
+/** How long news that nobody waits for may wait for company. */
+const UNHURRIED_DELAY_MS = 2;
+
+/** Under load, batches leave this far apart at the least. */
+const MIN_BATCH_INTERVAL_MS = 1;
+
+/**
+ * Sends messages in batches, in order. Waking the other thread costs far more than carrying a message,
+ * so what one turn of the event loop posts leaves together, and a busy channel sends once a millisecond.
+ */
+export class Channel<Outgoing> {
+  readonly #port: Port;
+  #batch: Outgoing[] = [];
+  #flush: NodeJS.Immediate | null = null;
+  #delayedFlush: NodeJS.Timeout | null = null;
+  #sentAtMs = 0;
+
+  constructor(port: Port) {
+    this.#port = port;
+  }
+
+  /** Sends at the end of this turn; on a busy channel a moment later, with whatever has come by then. */
+  post(message: Outgoing): void {
+    this.#batch.push(message);
+    if (this.#flush !== null) return;
+    if (performance.now() - this.#sentAtMs >= MIN_BATCH_INTERVAL_MS) {
+      this.#flush = setImmediate(() => this.#send());
+    } else {
+      this.#delay(MIN_BATCH_INTERVAL_MS);
+    }
+  }
+
+  /** Sends with the next message that is posted, or after 2 ms. */
+  postUnhurried(message: Outgoing): void {
+    this.#batch.push(message);
+    if (this.#flush === null) this.#delay(UNHURRIED_DELAY_MS);
+  }
+
+  #delay(delayMs: number): void {
+    this.#delayedFlush ??= setTimeout(() => this.#send(), delayMs);
+  }
+
+  #send(): void {
+    if (this.#flush !== null) clearImmediate(this.#flush);
+    if (this.#delayedFlush !== null) clearTimeout(this.#delayedFlush);
+    this.#flush = null;
+    this.#delayedFlush = null;
+    const batch = this.#batch;
+    this.#batch = [];
+    this.#sentAtMs = performance.now();
+    this.#port.postMessage(batch);
+  }
+}

@@ -1,0 +1,181 @@
+// The composition root and the library's entry: builds the control plane, the worker threads and the
+// admin server, and starts, reloads, drains and closes the whole.
+
+import { availableParallelism } from "node:os";
+import { isDeepStrictEqual } from "node:util";
+import { AdminServer } from "./admin/server.ts";
+import { Metrics } from "./admin/metrics.ts";
+import { formatProblem, parseConfig } from "./config/load.ts";
+import type { Config } from "./config/schema.ts";
+import { Admission } from "./control-plane/admission.ts";
+import { Dispatcher } from "./control-plane/dispatcher.ts";
+import { drain } from "./control-plane/drain.ts";
+import { resolveMaxConnections } from "./control-plane/open-files.ts";
+import { Workers } from "./control-plane/workers.ts";
+import { ExitCode, FatalError } from "./errors.ts";
+import { createLog, type Log } from "./log.ts";
+import { Counters } from "./shared-memory/counters.ts";
+import { packageVersion } from "./version.ts";
+
+export interface StartOptions {
+  /** Where log lines go instead of standard output. */
+  readonly log?: Log;
+}
+
+export interface Addresses {
+  /** One per listener, such as `http://127.0.0.1:8080` or `unix:/run/weir.sock`, in their order. */
+  readonly listeners: readonly string[];
+  readonly admin: string | null;
+}
+
+/**
+ * Starts Weir with a configuration as the YAML file has it, as plain data.
+ * Throws FatalError: exit code 1 for a bad configuration, 71 for an address that cannot be bound.
+ */
+export async function start(config: unknown, options: StartOptions = {}): Promise<Weir> {
+  return await Weir.start(resolved(config), options);
+}
+
+export class Weir {
+  readonly #log: Log;
+  readonly #counters = new Counters();
+  readonly #metrics: Metrics;
+  readonly #admission: Admission;
+  readonly #workers: Workers;
+  readonly #admin: AdminServer | null;
+  #config: Config;
+  #addresses: Addresses = { listeners: [], admin: null };
+  #isReady = false;
+  #isDraining = false;
+  #drained: Promise<void> | null = null;
+  #closed: Promise<void> | null = null;
+
+  private constructor(config: Config, log: Log) {
+    this.#config = config;
+    this.#log = log;
+    this.#metrics = new Metrics(packageVersion());
+    const maxConnections = resolveMaxConnections(config.limits.maxConnections);
+    this.#admission = new Admission({ config, counters: this.#counters, maxConnections });
+    const dispatcher = new Dispatcher(this.#admission, log, this.#metrics);
+    this.#workers = new Workers({
+      threads: threadCount(config.threads),
+      counters: this.#counters,
+      log,
+      onMessage: (thread, message) => dispatcher.onMessage(thread, message),
+      onDeath: (thread) => dispatcher.onDeath(thread),
+    });
+    this.#metrics.observe({
+      admission: this.#admission,
+      counters: this.#counters,
+      workerRestarts: () => this.#workers.restarts,
+      isDraining: () => this.#isDraining,
+    });
+    this.#admin =
+      config.admin === null
+        ? null
+        : new AdminServer(config.admin, { metrics: this.#metrics, isReady: () => this.#isReady });
+  }
+
+  /** As `start`, with a configuration that is already resolved. */
+  static async start(config: Config, options: StartOptions = {}): Promise<Weir> {
+    const weir = new Weir(config, options.log ?? createLog(config.log));
+    try {
+      await weir.#start();
+    } catch (error) {
+      await weir.#stop();
+      throw error;
+    }
+    return weir;
+  }
+
+  get addresses(): Addresses {
+    return this.#addresses;
+  }
+
+  /** The data-plane threads. */
+  get workers(): Pick<Workers, "size" | "kill" | "restarts"> {
+    return this.#workers;
+  }
+
+  /**
+   * Replaces the configuration; all or nothing. Listener addresses, `threads` and `admin.bind` cannot
+   * change. Throws FatalError (exit code 1) and changes nothing where the new one cannot be used.
+   */
+  async reload(config: unknown): Promise<void> {
+    await this.#reload(resolved(config));
+  }
+
+  /** As `reload`, with a configuration that is already resolved. */
+  async reloadResolved(config: Config): Promise<void> {
+    await this.#reload(config);
+  }
+
+  /** Stops accepting, says goodbye to every connection with 1001, and resolves when they are gone. */
+  async drain(): Promise<void> {
+    this.#isReady = false;
+    this.#isDraining = true;
+    this.#drained ??= drain({
+      admission: this.#admission,
+      workers: this.#workers,
+      shutdown: this.#config.shutdown,
+      log: this.#log,
+    });
+    await this.#drained;
+  }
+
+  /** Drains, then ends the threads and the admin server. */
+  async close(): Promise<void> {
+    this.#closed ??= this.drain().then(() => this.#stop());
+    await this.#closed;
+  }
+
+  async #start(): Promise<void> {
+    await this.#workers.start(this.#config);
+    const admin = (await this.#admin?.listen()) ?? null;
+    this.#addresses = { listeners: await this.#workers.listen(), admin };
+    this.#isReady = true;
+    this.#log.info("started", {
+      listeners: this.#addresses.listeners,
+      threads: this.#workers.size,
+      maxConnections: this.#admission.maxConnections,
+    });
+  }
+
+  async #stop(): Promise<void> {
+    this.#isReady = false;
+    await this.#workers.stop();
+    await this.#admin?.close();
+  }
+
+  async #reload(config: Config): Promise<void> {
+    for (const key of ["listeners", "threads", "admin"] as const) {
+      if (!isDeepStrictEqual(config[key], this.#config[key])) {
+        throw new FatalError(`${key}: needs a restart`, ExitCode.usage);
+      }
+    }
+    const before = this.#config;
+    try {
+      await this.#workers.configure(config);
+    } catch (error) {
+      await this.#workers.configure(before);
+      throw error;
+    }
+    this.#config = config;
+    this.#admission.configure(config, resolveMaxConnections(config.limits.maxConnections));
+    this.#log.info("configuration reloaded");
+  }
+}
+
+function resolved(input: unknown): Config {
+  const result = parseConfig(input);
+  if (result.ok) return result.config;
+  const problems = result.errors.map((problem) => formatProblem(problem, "error"));
+  throw new FatalError(problems.join("\n"), ExitCode.usage);
+}
+
+/** Threads share a listener by `reusePort`; where the platform lacks it there is one. */
+function threadCount(threads: number | "auto"): number {
+  const hasReusePort = ["linux", "freebsd", "sunos", "aix"].includes(process.platform);
+  if (!hasReusePort) return 1;
+  return threads === "auto" ? availableParallelism() : threads;
+}

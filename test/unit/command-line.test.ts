@@ -1,0 +1,63 @@
+// What a command line asks for, and what is said of one that makes no sense.
+
+import { describe, expect, test } from "vitest";
+import { type Command, parseCommandLine, UsageError } from "../../src/command-line.ts";
+
+function words(line: string): string[] {
+  return line.split(" ").filter((word) => word !== "");
+}
+
+const accepted: [line: string, command: Command][] = [
+  ["run --config a.yaml", { name: "run", source: { kind: "file", file: "a.yaml" } }],
+  ["--config a.yaml", { name: "run", source: { kind: "file", file: "a.yaml" } }],
+  ["-c a.yaml", { name: "run", source: { kind: "file", file: "a.yaml" } }],
+  ["--config=a.yaml run", { name: "run", source: { kind: "file", file: "a.yaml" } }],
+  [
+    "--listen :8080 --to ws://a --to ws://b",
+    {
+      name: "run",
+      source: { kind: "arguments", listen: [":8080"], to: ["ws://a", "ws://b"], adminPort: 9347 },
+    },
+  ],
+  [
+    "--listen :1 --to ws://a --admin-port 0",
+    { name: "run", source: { kind: "arguments", listen: [":1"], to: ["ws://a"], adminPort: 0 } },
+  ],
+  ["check -c a.yaml", { name: "check", file: "a.yaml" }],
+  ["schema", { name: "schema" }],
+  ["demo", { name: "demo", port: 8080, adminPort: 9347 }],
+  ["demo --port 0 --admin-port 1234", { name: "demo", port: 0, adminPort: 1234 }],
+  ["--help", { name: "help" }],
+  ["check -h", { name: "help" }],
+  ["--version", { name: "version" }],
+  ["-v", { name: "version" }],
+];
+
+test.each(accepted)("weir %s", (line, command) => expect(parseCommandLine(words(line))).toEqual(command));
+
+describe("refuses", () => {
+  const refused: [line: string, message: string][] = [
+    ["", "needs --config FILE, or --listen ADDRESS and --to URL"],
+    ["run", "needs --config FILE, or --listen ADDRESS and --to URL"],
+    ["chek -c a", "unknown command chek (did you mean check?)"],
+    ["toString", "unknown command toString"],
+    ["--confg a", "unknown option --confg (did you mean --config?)"],
+    ["-x", "unknown option -x"],
+    ["run -c", "--config needs a value"],
+    ["run --config=", "--config needs a value"],
+    ["run -c a -c b", "--config is there twice"],
+    ["run -c a --to ws://b", "--config and --to exclude each other"],
+    ["run -c a --admin-port 1", "--config and --admin-port exclude each other"],
+    ["--listen :1", "--listen needs --to URL as well"],
+    ["--to ws://a", "--to needs --listen ADDRESS as well"],
+    ["check", "check needs --config FILE"],
+    ["check a.yaml", "check takes no argument, but there is a.yaml"],
+    ["schema -c a", "--config is not an option of schema"],
+    ["demo --port x", "--port needs a port from 0 to 65535, not x"],
+    ["demo --admin-port 65536", "--admin-port needs a port from 0 to 65535, not 65536"],
+    ["--help=yes", "--help takes no value"],
+  ];
+  test.each(refused)("weir %s", (line, message) => {
+    expect(() => parseCommandLine(words(line))).toThrow(new UsageError(message));
+  });
+});
