@@ -6,7 +6,7 @@ import { isDeepStrictEqual } from "node:util";
 import { AdminServer } from "./admin/server.ts";
 import { Metrics } from "./admin/metrics.ts";
 import { formatProblem, parseConfig } from "./config/load.ts";
-import type { Config } from "./config/schema.ts";
+import type { BindAddress, Config } from "./config/schema.ts";
 import { Admission } from "./control-plane/admission.ts";
 import { Dispatcher } from "./control-plane/dispatcher.ts";
 import { drain } from "./control-plane/drain.ts";
@@ -101,13 +101,19 @@ export class Weir {
    * Replaces the configuration; all or nothing. Listener addresses, `threads` and `admin.bind` cannot
    * change. Throws FatalError (exit code 1) and changes nothing where the new one cannot be used.
    */
-  async reload(config: unknown): Promise<void> {
-    await this.#reload(resolved(config));
-  }
-
-  /** As `reload`, with a configuration that is already resolved. */
-  async reloadResolved(config: Config): Promise<void> {
-    await this.#reload(config);
+  async reload(input: unknown): Promise<void> {
+    const config = resolved(input);
+    const before = this.#config;
+    assertSameAddresses(before, config);
+    try {
+      await this.#workers.configure(config);
+    } catch (error) {
+      await this.#workers.configure(before);
+      throw error;
+    }
+    this.#config = config;
+    this.#admission.configure(config, resolveMaxConnections(config.limits.maxConnections));
+    this.#log.info("configuration reloaded");
   }
 
   /** Stops accepting, says goodbye to every connection with 1001, and resolves when they are gone. */
@@ -146,24 +152,20 @@ export class Weir {
     await this.#workers.stop();
     await this.#admin?.close();
   }
+}
 
-  async #reload(config: Config): Promise<void> {
-    for (const key of ["listeners", "threads", "admin"] as const) {
-      if (!isDeepStrictEqual(config[key], this.#config[key])) {
-        throw new FatalError(`${key}: needs a restart`, ExitCode.usage);
-      }
-    }
-    const before = this.#config;
-    try {
-      await this.#workers.configure(config);
-    } catch (error) {
-      await this.#workers.configure(before);
-      throw error;
-    }
-    this.#config = config;
-    this.#admission.configure(config, resolveMaxConnections(config.limits.maxConnections));
-    this.#log.info("configuration reloaded");
-  }
+/** What the threads and sockets were made with cannot change. Throws FatalError (exit code 1). */
+function assertSameAddresses(before: Config, after: Config): void {
+  const changed = [
+    isDeepStrictEqual(bindsOf(before), bindsOf(after)) ? null : "listeners: bind",
+    before.threads === after.threads ? null : "threads",
+    isDeepStrictEqual(before.admin?.bind, after.admin?.bind) ? null : "admin.bind",
+  ].filter((key) => key !== null);
+  if (changed.length > 0) throw new FatalError(`${changed.join(", ")}: needs a restart`, ExitCode.usage);
+}
+
+function bindsOf(config: Config): BindAddress[] {
+  return config.listeners.map(({ bind }) => bind);
 }
 
 function resolved(input: unknown): Config {

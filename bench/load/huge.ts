@@ -8,6 +8,7 @@ import { echoHeader, filler, maskedFiller, maskedHeader } from "./frames.ts";
 
 /** A multiple of four, so that every piece is masked alike. */
 const PIECE_BYTES = 64 * 1024;
+const CLOSE = 0x88;
 
 /** Resolves when the whole echo came back, and rejects when anything else does. */
 export async function sendHuge(port: number, bytes: number, slowReader?: SlowReader): Promise<void> {
@@ -56,7 +57,7 @@ function readEcho(socket: Socket, bytes: number, slowReader?: SlowReader): Promi
   let received = 0;
   let burst = 0;
   socket.on("data", (chunk: Buffer) => {
-    if (!isEcho(chunk, received, header, expected)) reject(new Error("the echo differs from what was sent"));
+    if (!isEcho(chunk, received, header, expected)) reject(new Error(whatInstead(chunk)));
     received += chunk.length;
     burst += chunk.length;
     if (received >= total) resolve();
@@ -70,6 +71,11 @@ function readEcho(socket: Socket, bytes: number, slowReader?: SlowReader): Promi
     setTimeout(() => socket.resume(), slowReader.firstPauseMs);
   }
   return promise;
+}
+
+function whatInstead(chunk: Buffer): string {
+  const isClose = chunk[0] === CLOSE && chunk.length >= 4;
+  return isClose ? `closed with ${chunk.readUInt16BE(2)}` : "the echo differs from what was sent";
 }
 
 function isEcho(chunk: Buffer, offset: number, header: Buffer, expected: Buffer): boolean {

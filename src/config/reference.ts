@@ -3,8 +3,8 @@
 
 import { itemsOf, type JsonSchema, type KeyEntry, keyEntries } from "./schema-tree.ts";
 
-export const REFERENCE_BEGIN = "<!-- reference:begin -->";
-export const REFERENCE_END = "<!-- reference:end -->";
+const REFERENCE_BEGIN = "<!-- reference:begin -->";
+const REFERENCE_END = "<!-- reference:end -->";
 
 /** The text of a README with its reference replaced by a fresh one. */
 export function withReference(readme: string): string {

@@ -18,7 +18,7 @@ export interface BackendTarget {
   readonly basePath: string;
 }
 
-export interface BackendTlsConfig {
+interface BackendTlsConfig {
   /** Absolute path of a PEM file; null: the system's CAs. */
   readonly ca: string | null;
   /** Absolute path of a PEM file. */

@@ -5,12 +5,6 @@ import { headerValue } from "./schema-route-values.ts";
 import { duration, headerName, integer, isNot, parsed, text, urlPath } from "./schema-values.ts";
 import { describeValue, UnitError } from "./units.ts";
 
-/** Inclusive. */
-export interface StatusRange {
-  readonly min: number;
-  readonly max: number;
-}
-
 /** Fields that do not belong to `type` hold their defaults. */
 export interface HealthCheckConfig {
   readonly type: "tcp" | "http" | "websocket";
@@ -26,8 +20,8 @@ export interface HealthCheckConfig {
   readonly port: number | null;
   /** http and websocket; names in lower case. */
   readonly headers: Readonly<Record<string, string>>;
-  /** http. */
-  readonly expect: readonly StatusRange[];
+  /** http; statuses, both ends included. */
+  readonly expect: readonly { readonly min: number; readonly max: number }[];
   /** websocket. */
   readonly subprotocols: readonly string[];
 }
@@ -106,7 +100,7 @@ export const healthCheck = z
     };
   });
 
-function parseStatusRanges(text: string): readonly StatusRange[] {
+function parseStatusRanges(text: string): HealthCheckConfig["expect"] {
   return text.split(",").map((part) => {
     const [, first, last = first] = /^\s*([1-5]\d\d)\s*(?:-\s*([1-5]\d\d)\s*)?$/.exec(part) ?? [];
     const [min, max] = [Number(first), Number(last)];

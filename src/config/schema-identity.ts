@@ -19,7 +19,7 @@ export interface TokenSource {
 }
 
 /** Exactly one of `secret`, `publicKey` and `jwksUrl` is set. */
-export interface JwtConfig {
+interface JwtConfig {
   readonly from: readonly TokenSource[];
   readonly secret: string | null;
   /** Absolute path of a PEM file. */
@@ -34,7 +34,7 @@ export interface JwtConfig {
   readonly closeOnExpiry: boolean;
 }
 
-export interface ForwardAuthConfig {
+interface ForwardAuthConfig {
   readonly url: string;
   /** Milliseconds. */
   readonly timeout: number;

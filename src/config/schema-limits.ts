@@ -47,12 +47,12 @@ export interface UpgradePaceConfig extends Rate {
   readonly timeout: number;
 }
 
-export interface PerAddressConfig {
+interface PerAddressConfig {
   readonly connections: number | null;
   readonly upgrades: Rate | null;
 }
 
-export interface AbuseConfig {
+interface AbuseConfig {
   /** Dropped messages within `window`. */
   readonly violations: number;
   /** Milliseconds. */
@@ -61,7 +61,7 @@ export interface AbuseConfig {
   readonly ban: number;
 }
 
-export interface OverloadConfig {
+interface OverloadConfig {
   /** Fraction of the memory limit, 0..1. */
   readonly memory: number | null;
   /** Milliseconds. */

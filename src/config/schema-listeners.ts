@@ -22,14 +22,14 @@ export type BindAddress =
       readonly text: string;
     };
 
-export interface CertificateConfig {
+interface CertificateConfig {
   /** Absolute path of a PEM file, leaf first. */
   readonly cert: string;
   /** Absolute path of a PEM file. */
   readonly key: string;
 }
 
-export interface ListenerTlsConfig {
+interface ListenerTlsConfig {
   /** SNI picks among them; the first serves clients without SNI. */
   readonly certificates: readonly CertificateConfig[];
   readonly minVersion: "TLSv1.2" | "TLSv1.3";

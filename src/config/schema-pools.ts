@@ -6,13 +6,13 @@ import { healthCheck, type HealthCheckConfig } from "./schema-health.ts";
 import { duration, filePath, integer, ipAddress, NAME, OFF, offOr, pace, percent } from "./schema-values.ts";
 import { describeValue } from "./units.ts";
 
-export interface AffinityConfig {
+interface AffinityConfig {
   readonly by: "user" | "cookie" | "none";
   /** Milliseconds after the last connection. */
   readonly ttl: number;
 }
 
-export interface OutlierConfig {
+interface OutlierConfig {
   readonly failures: number;
   /** Milliseconds. */
   readonly window: number;
@@ -20,13 +20,13 @@ export interface OutlierConfig {
   readonly eject: number;
 }
 
-export interface PoolQueueConfig {
+interface PoolQueueConfig {
   readonly size: number;
   /** Milliseconds. */
   readonly timeout: number;
 }
 
-export interface OnRemoveConfig {
+interface OnRemoveConfig {
   readonly mode: "drain" | "keep" | "close";
   /** Milliseconds. */
   readonly grace: number;
@@ -34,7 +34,7 @@ export interface OnRemoveConfig {
   readonly spread: number;
 }
 
-export interface RebalanceConfig {
+interface RebalanceConfig {
   /** Fraction above the fair share, 0..1. */
   readonly maxSkew: number;
   /** Closes per second. */

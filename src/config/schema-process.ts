@@ -17,14 +17,14 @@ import {
 } from "./schema-values.ts";
 import { describeValue } from "./units.ts";
 
-export interface PingConfig {
+interface PingConfig {
   /** Milliseconds. */
   readonly interval: number;
   /** Milliseconds. */
   readonly timeout: number;
 }
 
-export interface MaxConnectionAgeConfig {
+interface MaxConnectionAgeConfig {
   /** Milliseconds. */
   readonly max: number;
   /** Fraction of `max`, 0..1. */

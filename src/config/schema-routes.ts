@@ -14,9 +14,9 @@ import {
 import { blocks, NAME, offOr, rateFields, rateLimit, text, urlPath, withBurst } from "./schema-values.ts";
 
 /** Why Weir ended a connection whose client can still be told; `closeCodes` maps these. */
-export type CloseReasonLabel = (typeof CLOSE_REASON_LABELS)[number];
+type CloseReasonLabel = (typeof CLOSE_REASON_LABELS)[number];
 
-export const CLOSE_REASON_LABELS = [
+const CLOSE_REASON_LABELS = [
   "draining",
   "backend_draining",
   "backend_lost",
@@ -36,19 +36,19 @@ export const CLOSE_REASON_LABELS = [
   "token_expired",
 ] as const;
 
-export interface RouteMatch {
+interface RouteMatch {
   /** Lower case, no port; `*` stands for one label. */
   readonly host: string | null;
   /** Begins with `/`; `*` stands for any characters. */
   readonly path: string | null;
 }
 
-export interface RouteMessagesConfig extends Rate {
+interface RouteMessagesConfig extends Rate {
   /** The route's own, else `limits.onExceed`. */
   readonly onExceed: OnExceed;
 }
 
-export interface NoticesConfig {
+interface NoticesConfig {
   /** Text message to a client whose message was dropped; `{{retryAfterMs}}` is filled in. */
   readonly limited: string | null;
   /** Text message to a client at a drain; `{{graceSeconds}}` is filled in. */

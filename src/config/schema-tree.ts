@@ -39,7 +39,7 @@ function closedNames({ propertyNames }: JsonSchema): string[] {
 }
 
 /** The schema itself, or what it may be one of. */
-export function alternatives(schema: JsonSchema | undefined): JsonSchema[] {
+function alternatives(schema: JsonSchema | undefined): JsonSchema[] {
   if (schema === undefined) return [];
   if (schema.anyOf === undefined) return [schema];
   return schema.anyOf.flatMap((one) => alternatives(one));

@@ -26,27 +26,11 @@ import {
 import { type RouteConfig, routesSchema } from "./schema-routes.ts";
 import { blocks, filePath, headerName, integerOrAuto, offOr } from "./schema-values.ts";
 
-export type {
-  IdentityConfig,
-  IdentitySource,
-  JwtConfig,
-  ForwardAuthConfig,
-  TokenSource,
-} from "./schema-identity.ts";
-export type { LimitsConfig, OnExceed, Priority, Rate, TierConfig } from "./schema-limits.ts";
-export type { BindAddress, ListenerConfig, ListenerTlsConfig } from "./schema-listeners.ts";
-export type { BackendConfig, BackendTarget, BackendTlsConfig } from "./schema-backends.ts";
+export type { BindAddress, ListenerConfig } from "./schema-listeners.ts";
+export type { BackendConfig } from "./schema-backends.ts";
 export type { PoolConfig } from "./schema-pools.ts";
-export type {
-  AdminConfig,
-  AlertsConfig,
-  LogConfig,
-  ReloadConfig,
-  ShutdownConfig,
-  StateConfig,
-  TimeoutsConfig,
-} from "./schema-process.ts";
-export type { CloseReasonLabel, NoticesConfig, RouteConfig } from "./schema-routes.ts";
+export type { AdminConfig, ShutdownConfig } from "./schema-process.ts";
+export type { RouteConfig } from "./schema-routes.ts";
 
 export interface Config {
   readonly listeners: readonly ListenerConfig[];

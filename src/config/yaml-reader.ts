@@ -1,4 +1,4 @@
-// Walks the nodes of a YAML document into plain data and remembers where each stands.
+// Walks the nodes of a YAML document into plain data, and finds where in the text a key stands.
 
 import {
   type Document,
@@ -12,7 +12,7 @@ import {
   Scalar,
   type YAMLMap,
 } from "yaml";
-import { type Finding, formatPath, type KeyPath } from "./problems.ts";
+import type { Finding, KeyPath } from "./problems.ts";
 import { hasReference, substitute, SubstitutionError, type SubstitutionSource } from "./substitute.ts";
 import { explainAlias, explainBrackets, explainReference } from "./yaml-traps.ts";
 
@@ -29,20 +29,11 @@ export interface ReadFinding {
   readonly isCertain: boolean;
 }
 
-interface Place {
-  /** Offset of the key; null in a list and at the root. */
-  readonly key: number | null;
-  readonly value: number;
-  /** True for mappings and lists. */
-  readonly isCollection: boolean;
-}
-
 export class NodeReader {
   readonly findings: ReadFinding[] = [];
   readonly #document: Document.Parsed;
   readonly #text: string;
   readonly #substitution: SubstitutionSource;
-  readonly #places = new Map<string, Place>();
   #nodes = 0;
 
   constructor(document: Document.Parsed, text: string, substitution: SubstitutionSource) {
@@ -60,21 +51,26 @@ export class NodeReader {
    * shown at its parent; below a shorthand (a string instead of a mapping) the path ends at the string.
    */
   placeOf({ path, at }: Finding): { offset: number; path: KeyPath } {
-    for (let length = path.length; length >= 0; length--) {
-      const place = this.#places.get(formatPath(path.slice(0, length)));
-      if (place === undefined) continue;
-      if (length === path.length)
-        return { offset: at === "key" ? (place.key ?? place.value) : place.value, path };
-      if (place.isCollection) return { offset: place.key ?? place.value, path };
-      return { offset: place.value, path: path.slice(0, length) };
+    let node: unknown = this.#document.contents;
+    let keyOffset: number | null = null;
+    for (const [depth, key] of path.entries()) {
+      const target = isAlias(node) ? node.resolve(this.#document) : node;
+      const child = childOf(target, key);
+      if (child === null) {
+        const offset = offsetOf(node);
+        if (isScalar(target)) return { offset, path: path.slice(0, depth) };
+        return { offset: keyOffset ?? offset, path };
+      }
+      node = child.node;
+      keyOffset = child.keyOffset;
     }
-    return { offset: 0, path };
+    const isAtKey = at === "key" || !isNode(node);
+    return { offset: (isAtKey ? keyOffset : null) ?? offsetOf(node), path };
   }
 
   #read(node: unknown, path: KeyPath, key: number | null): unknown {
     if (!isNode(node)) return this.#empty(path, key ?? 0);
     const offset = node.range?.[0] ?? key ?? 0;
-    this.#places.set(formatPath(path), { key, value: offset, isCollection: isMap(node) || isSeq(node) });
     // One that is too deep or too many ends the walk here, and with it an alias to its own parent.
     if (++this.#nodes > MAX_NODES || path.length > MAX_DEPTH) {
       if (this.#nodes > MAX_NODES + 1) return undefined;
@@ -91,10 +87,7 @@ export class NodeReader {
   #readAlias(node: Node & { source: string }, path: KeyPath, key: number | null, offset: number): unknown {
     const target = isAlias(node) ? node.resolve(this.#document) : undefined;
     if (target === undefined) return this.#fail(path, offset, explainAlias(`*${node.source}`), true);
-    const value = this.#read(target, path, key);
-    // Errors inside belong to the anchor's lines, those about the value itself to the alias.
-    this.#places.set(formatPath(path), { key, value: offset, isCollection: !isScalar(target) });
-    return value;
+    return this.#read(target, path, key);
   }
 
   #readMap(map: YAMLMap, path: KeyPath): unknown {
@@ -113,7 +106,8 @@ export class NodeReader {
 
   /** Null for a key that is no text, which in this configuration is always a missing pair of quotes. */
   #readKey({ key }: Pair, path: KeyPath): string | null {
-    if (isScalar(key) && key.value !== null) return key.source ?? JSON.stringify(key.value);
+    const name = keyText(key);
+    if (name !== null) return name;
     const [start, end] = (isNode(key) ? key.range : undefined) ?? [0, 0];
     const source = this.#text.slice(start, end);
     const rest = /^[^\s,\]}]*/.exec(this.#text.slice(end))?.[0] ?? "";
@@ -150,6 +144,21 @@ export class NodeReader {
 /** `{ level:info }` is the key "level:info" to YAML. */
 function isMissingSpace(name: string, { value }: Pair): boolean {
   return /^\w+:\S/.test(name) && (value === null || (isScalar(value) && value.value === null));
+}
+
+/** Null where a mapping or list has no such child, or where there is neither. */
+function childOf(node: unknown, key: string | number): { node: unknown; keyOffset: number | null } | null {
+  if (isSeq(node) && typeof key === "number") {
+    return key < node.items.length ? { node: node.items[key], keyOffset: null } : null;
+  }
+  if (!isMap(node)) return null;
+  const pair = node.items.find((item) => keyText(item.key) === key);
+  return pair === undefined ? null : { node: pair.value, keyOffset: offsetOf(pair.key) };
+}
+
+/** Null for a key that is no text. */
+function keyText(key: unknown): string | null {
+  return isScalar(key) && key.value !== null ? (key.source ?? JSON.stringify(key.value)) : null;
 }
 
 function offsetOf(node: unknown): number {

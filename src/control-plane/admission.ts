@@ -91,7 +91,7 @@ export class Admission {
     if (takesSlot && this.#connections >= this.#maxConnections) return { refused: "connections_full" };
     const pool = this.#pools.get(request.pool);
     if (pool === undefined) return { refused: "no_backend" };
-    const backend = pool.pick(new Set());
+    const backend = takesSlot ? pool.pick(new Set()) : pool.pickForRequest();
     if (typeof backend === "string") return { refused: backend };
     if (takesSlot) {
       pool.acquire(backend);

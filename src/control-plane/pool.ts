@@ -56,6 +56,12 @@ export class Pool {
     return selectLeastConnections(candidates) ?? (isAnyFull ? "backends_full" : "no_backend");
   }
 
+  /** One for a plain request, which takes no slot: it is served by a backend at its capacity too. */
+  pickForRequest(): Backend | PickFailure {
+    const listed = [...this.#backends.values()].filter(({ isListed }) => isListed);
+    return selectLeastConnections(listed) ?? "no_backend";
+  }
+
   acquire(backend: Backend): void {
     backend.connections += 1;
   }

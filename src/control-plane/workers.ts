@@ -217,6 +217,7 @@ export class Workers {
       if (bind.kind === "unix" && index !== 0) continue;
       await this.#listenOn(thread, listener, config);
     }
+    this.#options.log.info("worker thread serves again", { thread: index });
   }
 
   async #configure(thread: Running): Promise<void> {

@@ -15,8 +15,11 @@ export function readAnswer(
     const request = http.request({ createConnection: () => new AnswerStream(socket, bytes), maxHeaderSize });
     request.on("response", resolve);
     request.on("error", reject);
-    // It would only be asked for by a 101, which does not come here.
-    request.on("upgrade", (_response, stream) => stream.destroy(new Error("unexpected 101")));
+    // A 101 comes here only behind an empty line or in HTTP/1.0, which cannot switch protocols.
+    request.on("upgrade", (_response, stream) => {
+      stream.destroy();
+      reject(new Error("a 101 that is not HTTP/1.1"));
+    });
     request.end();
   });
 }

@@ -31,12 +31,13 @@ export function plainAddress(address: string): string {
  * forwarded list: what stands left of it was written by someone that nobody vouches for. A list of
  * trusted addresses only yields its leftmost; an entry that is no address ends the walk.
  *
+ * @param peer empty for a client on a Unix socket, which is trusted
  * @param forwarded the client IP header, a comma-separated list
  */
 export function clientAddress(peer: string, forwarded: string, trusted: TrustedProxies): string {
   let address = peer;
   const hops = forwarded.split(",");
-  for (let i = hops.length - 1; i >= 0 && trusted.has(address); i--) {
+  for (let i = hops.length - 1; i >= 0 && (address === "" || trusted.has(address)); i--) {
     const hop = withoutPort((hops[i] ?? "").trim());
     if (net.isIP(hop) === 0) break;
     address = plainAddress(hop);

@@ -23,6 +23,8 @@ export class Connections {
   readonly #reporter: Reporter;
   readonly #cells: Float64Array;
   readonly #open = new Map<Connection, Facts>();
+  /** Why all connections are to end; null as long as they are not. */
+  #closing: CloseReasonName | null = null;
 
   constructor(desk: AdmissionDesk, reporter: Reporter, cells: Float64Array) {
     this.#desk = desk;
@@ -53,9 +55,12 @@ export class Connections {
       requestId: upgrade.requestId,
     });
     connection.start({ fromClient: pending.release(), fromBackend: dialed.head });
+    if (this.#closing !== null) connection.close(this.#closing);
   }
 
+  /** Those whose backend is still being dialled are closed as soon as they open. */
   closeAll(reason: CloseReasonName): void {
+    this.#closing = reason;
     for (const connection of this.#open.keys()) connection.close(reason);
   }
 

@@ -88,6 +88,7 @@ export class Dial {
       const head = parseInformationalHead(bytes);
       if (head === null) break;
       if (head === "malformed") return this.#failAnswer("malformed HTTP");
+      if (head.end > this.#options.maxHeaderSize) return this.#failAnswer("its head is too large");
       bytes = bytes.subarray(head.end);
       if (head.statusCode === 101) return this.#switch(head.rawHeaders, bytes);
     }

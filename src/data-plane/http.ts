@@ -161,7 +161,7 @@ export class PlainRequests {
   #refuse(request: http.IncomingMessage, response: http.ServerResponse, error: unknown): void {
     const refusal = error instanceof Refusal ? error : new Refusal("internal", { cause: error });
     this.#context.reporter.requestRefused(refusal, request.socket.remoteAddress);
-    if (response.headersSent || response.destroyed) {
+    if (refusal.status === null || response.headersSent || response.destroyed) {
       response.destroy();
       return;
     }

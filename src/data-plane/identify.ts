@@ -2,6 +2,7 @@
 
 import type { IncomingMessage } from "node:http";
 import type { Socket } from "node:net";
+import { Refusal } from "../errors.ts";
 import { joinedHeader } from "../ws/handshake.ts";
 import { clientAddress, plainAddress } from "./client-address.ts";
 import type { Settings } from "./settings.ts";
@@ -17,12 +18,23 @@ export interface Client {
   readonly tier: string;
 }
 
+/** Throws Refusal `client_gone`. */
 export function identify(request: IncomingMessage, socket: Socket, settings: Settings): Client {
-  const peer = plainAddress(socket.remoteAddress ?? "");
+  const peer = peerOf(socket);
   // A Unix socket can only be reached from this machine, by whom its file mode admits.
   const isPeerTrusted = peer === "" || settings.trustedProxies.has(peer);
   const forwarded = joinedHeader(request.rawHeaders, settings.config.clientIpHeader);
   const address =
     isPeerTrusted && forwarded !== undefined ? clientAddress(peer, forwarded, settings.trustedProxies) : peer;
   return { peer, isPeerTrusted, address, user: `ip:${address}`, tier: settings.defaultTier };
+}
+
+/**
+ * A client on a Unix socket has no address on either side. One that has reset its TCP socket has lost its
+ * own only, while its last requests are still being read: it must not pass for the former, whom we trust.
+ */
+function peerOf({ remoteAddress, localAddress, destroyed }: Socket): string {
+  if (remoteAddress !== undefined) return plainAddress(remoteAddress);
+  if (destroyed || localAddress !== undefined) throw new Refusal("client_gone");
+  return "";
 }

@@ -92,7 +92,11 @@ function responseOn(request: http.IncomingMessage, socket: Socket): http.ServerR
   const response = new http.ServerResponse(request);
   response.shouldKeepAlive = false;
   response.assignSocket(socket);
+  // A server would tell it; this socket has none any more.
+  const onDrain = (): void => void response.emit("drain");
+  socket.on("drain", onDrain);
   response.on("finish", () => {
+    socket.off("drain", onDrain);
     response.detachSocket(socket);
     closeAfterAnswer(socket);
   });

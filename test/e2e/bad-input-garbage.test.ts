@@ -53,7 +53,7 @@ test("a head that ends in the middle is answered 400", async () => {
   await bystander.expectUnharmed();
 });
 
-test("garbage behind a request whose answer is on its way does not tear that answer apart", async () => {
+test("garbage behind an answered request is refused on the same socket", async () => {
   const backend = await startEchoBackend();
   const weir = await startInFrontOf(backend.url);
   const bystander = await openBystander(weir.url);

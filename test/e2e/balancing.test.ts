@@ -52,7 +52,12 @@ describe("least-connections", () => {
 
   test("gives equal backends one connection each, in no fixed order", async () => {
     const backends = await startBackends(12);
-    const { url } = await startWeir(yaml(backends.map(({ url }) => `"${url}"`), "threads: 1"));
+    const { url } = await startWeir(
+      yaml(
+        backends.map(({ url }) => `"${url}"`),
+        "threads: 1",
+      ),
+    );
     const order: string[] = [];
     for (let i = 0; i < backends.length; i++) order.push((await openClient(url)).backendId);
     const ids = backends.map(({ id }) => id);
@@ -164,9 +169,10 @@ function endings(): Readonly<Record<string, Ending>> {
     },
     "a client that leaves as its backend accepts": {
       script: async (backend) => void (await acceptUpgrade(backend).catch(() => null)),
-      end: async ({ url }) => {
+      end: async ({ url }, backend) => {
         const client = await connectRaw(url);
         await client.write(upgradeRequest());
+        await (await backend(0)).untilReceivedBytes(1);
         client.reset();
       },
     },

@@ -17,6 +17,13 @@ function errorsOf(...lines: string[]): string[] {
   return problemsOf(...lines).errors;
 }
 
+/** Beside those of keys not in effect yet; there are no errors. */
+function warningsOf(...lines: string[]): string[] {
+  const { errors, warnings } = problemsOf(LISTENERS, ...lines);
+  expect(errors).toEqual([]);
+  return warnings.filter((warning) => !warning.endsWith("not in effect yet"));
+}
+
 describe("addresses", () => {
   test("two listeners cannot have the same one", () => {
     expect(errorsOf('listeners: [":80", "[::1]:80", { bind: ":80" }]', POOLS)).toEqual([
@@ -159,12 +166,6 @@ test("a key that is wrong by itself is not blamed a second time", () => {
 });
 
 describe("warnings", () => {
-  function warningsOf(...lines: string[]): string[] {
-    const { errors, warnings } = problemsOf(LISTENERS, ...lines);
-    expect(errors).toEqual([]);
-    return warnings.filter((warning) => !warning.endsWith("not in effect yet"));
-  }
-
   test("a grace period of which no client is told", () => {
     expect(warningsOf(POOLS, "shutdown: { grace: 5s }")).toEqual([
       "f:3:20: warning: shutdown.grace: no route has notices.draining, so clients are not told to leave and all of them wait this long",

@@ -15,11 +15,7 @@ test("README.md holds the reference as it is now (else: node docs/write-referenc
 test("the reference names every key once", () => {
   const keys = [...referenceMarkdown().matchAll(/^\| `([^`]+)` \|/gm)].map(([, key]) => key);
   expect(keys).toEqual([...new Set(keys)]);
-  expect(keys.toSorted()).toEqual(
-    keyEntries()
-      .map(({ path }) => path)
-      .toSorted(),
-  );
+  expect(new Set(keys)).toEqual(new Set(keyEntries().map(({ path }) => path)));
 });
 
 test("the reference gives each key a type and a meaning", () => {

@@ -1,0 +1,48 @@
+// Host confusion: routes go by the host, and backends build links, cache keys and password-reset mails
+// from it. Two Hosts, or one that hides a user or a path, let an attacker be routed by one name and
+// served under another. RFC 9112 §3.2 asks for 400.
+import { expect, test } from "vitest";
+
+import { openBystander } from "../support/bystander.ts";
+import { startEchoBackend } from "../support/echo-backend.ts";
+import { upgradeRequest } from "../support/raw-client.ts";
+import { expectRefusals } from "../support/refusal.ts";
+import { startInFrontOf } from "../support/start-in-front.ts";
+
+function get(lines: readonly string[], target = "/"): string {
+  return [`GET ${target} HTTP/1.1`, ...lines, "", ""].join("\r\n");
+}
+
+const attacks = {
+  "no Host": get([]),
+  "an empty Host": get(["Host:"]),
+  "two Hosts": get(["Host: a", "Host: b"]),
+  "the same Host twice": get(["Host: a", "Host: a"]),
+  "two Hosts, with other lines between": get(["Host: a", "X: 1", "HOST: b"]),
+  "two Hosts behind HTTP/1.0": get(["Host: a", "Host: b"]).replace("HTTP/1.1", "HTTP/1.0"),
+  "no Host, but an absolute target": get([], "http://a/"),
+  "a user in the Host": get(["Host: good.example@evil.example"]),
+  "a path in the Host": get(["Host: good.example/evil"]),
+  "a backslash in the Host": get(["Host: good.example\\evil"]),
+  "a query in the Host": get(["Host: good.example?evil"]),
+  "a fragment in the Host": get(["Host: good.example#evil"]),
+  "a list in the Host": get(["Host: good.example evil.example"]),
+  "a port that is none": get(["Host: good.example:80:90"]),
+  "a port in letters": get(["Host: good.example:evil"]),
+  "an open bracket in the Host": get(["Host: [::1"]),
+  "text behind the bracket": get(["Host: [::1]evil"]),
+  "a user in an absolute target": get(["Host: a"], "http://good.example@evil.example/"),
+  "a backslash in an absolute target": get(["Host: a"], "http://good.example\\evil.example/"),
+  "an upgrade for a user": upgradeRequest({ host: "good.example@evil.example" }),
+  "an upgrade for a path": upgradeRequest({ host: "good.example/evil" }),
+};
+
+test("a request with no Host, several, or a malformed one is answered 400", async () => {
+  const backend = await startEchoBackend();
+  const weir = await startInFrontOf(backend.url);
+  const bystander = await openBystander(weir.url);
+  await expectRefusals(weir, attacks, { status: 400, code: "bad_request" });
+  expect(backend.upgrades).toHaveLength(1);
+  expect(backend.requests).toEqual([]);
+  await bystander.expectUnharmed();
+});

@@ -1,0 +1,188 @@
+// The planned end: SIGTERM or SIGINT says goodbye to everyone, waits for the answers, and exits 0.
+import { get } from "node:http";
+import { describe, expect, test } from "vitest";
+
+import { startEchoBackend } from "../support/echo-backend.ts";
+import { opcodes } from "../support/frames.ts";
+import { scrape } from "../support/metrics.ts";
+import { connectRaw, openRaw, upgradeRequest } from "../support/raw-client.ts";
+import { relayYaml, startRelay } from "../support/relay.ts";
+import { acceptUpgrade, startScriptedBackend } from "../support/scripted-backend.ts";
+import { spawnWeir } from "../support/spawn-weir.ts";
+import { startWeir } from "../support/start-weir.ts";
+import { until } from "../support/until.ts";
+import { openClient } from "../support/ws-client.ts";
+
+const { text, binary } = opcodes;
+
+const goodbye = { code: 1001, reason: "server shutting down" };
+
+/** As long as a test may take; what ends before ends by its own. */
+const patient = "timeouts: { close: 60s, ping: off }\nshutdown: { timeout: 60s }";
+
+describe.for(["SIGTERM", "SIGINT"] as const)("%s", (signal) => {
+  test("closes every client with 1001, every backend with 1001, and exits 0", async () => {
+    const backends = await Promise.all([startEchoBackend(), startEchoBackend()]);
+    const urls = backends.map(({ url }) => url);
+    const weir = await spawnWeir(relayYaml(urls, `threads: 2\n${patient}`));
+    const clients = await Promise.all(Array.from({ length: 20 }, () => openClient(weir.url)));
+    weir.signal(signal);
+    for (const client of clients) expect(await client.closed()).toEqual(goodbye);
+    expect(await weir.exited()).toEqual({ code: 0, signal: null });
+    for (const { closes } of backends) {
+      expect(closes).toEqual(Array.from({ length: 10 }, () => ({ code: 1001, reason: "" })));
+    }
+    const lines = weir.stdout.split("\n").filter((line) => line.includes('"connection closed"'));
+    expect(lines).toHaveLength(20);
+    expect(JSON.parse(lines[0] ?? "")).toMatchObject({ code: 1001, by: "weir", reason: "draining" });
+    expect(weir.stderr).toBe("");
+  });
+
+  test("exits 0 at once where nobody is connected", async () => {
+    const weir = await spawnWeir(relayYaml(["ws://127.0.0.1:1"], patient));
+    weir.signal(signal);
+    expect(await weir.exited()).toEqual({ code: 0, signal: null });
+  });
+
+  test("a second time exits at once, whoever has not answered", async () => {
+    const backend = await startEchoBackend();
+    const weir = await spawnWeir(relayYaml([backend.url], patient));
+    const { connection } = await openRaw(weir.url);
+    weir.signal(signal);
+    expect(await connection.nextClose()).toEqual(goodbye);
+    weir.signal(signal);
+    const { code } = await weir.exited();
+    expect(code).not.toBe(0);
+  });
+});
+
+test("a client that never answers is cut after timeouts.close, and the exit code is still 0", async () => {
+  const backend = await startEchoBackend();
+  const weir = await spawnWeir(relayYaml([backend.url], "timeouts: { close: 100ms, ping: off }"));
+  const { connection } = await openRaw(weir.url, { allowHalfOpen: true });
+  weir.signal("SIGTERM");
+  expect(await connection.nextClose()).toEqual(goodbye);
+  expect(await weir.exited()).toEqual({ code: 0, signal: null });
+});
+
+test("who is left at shutdown.timeout is cut, and the exit code is still 0", async () => {
+  const backend = await startEchoBackend();
+  const yaml = relayYaml([backend.url], "timeouts: { close: 60s, ping: off }\nshutdown: { timeout: 200ms }");
+  const weir = await spawnWeir(yaml);
+  const { connection } = await openRaw(weir.url);
+  weir.signal("SIGTERM");
+  expect(await connection.nextClose()).toEqual(goodbye);
+  expect(await weir.exited()).toEqual({ code: 0, signal: null });
+  expect(weir.stdout).toContain("shutdown timeout reached");
+});
+
+describe("while draining", () => {
+  test("the message in flight arrives whole before the goodbye, in both directions", async () => {
+    const relay = await startRelay({ yaml: patient });
+    const { client, backend } = await relay.open();
+    const down = backend.encode({ opcode: binary, payload: Buffer.alloc(100_000, 1) });
+    const up = client.encode({ opcode: binary, payload: Buffer.alloc(100_000, 2) });
+    await Promise.all([backend.write(down.subarray(0, 50_000)), client.write(up.subarray(0, 50_000))]);
+    const firstHalves = await Promise.all([client.readBytes(50_000), backend.readBytes(50_000)]);
+    const drained = relay.weir.drain();
+    await relay.log.entry("draining", ({ message }) => message === "draining");
+    await Promise.all([backend.write(down.subarray(50_000)), client.write(up.subarray(50_000))]);
+    const rests = await Promise.all([
+      client.readBytes(down.length - 50_000),
+      backend.readBytes(up.length - 50_000),
+    ]);
+    expect(Buffer.concat([firstHalves[0], rests[0]]).equals(down)).toBe(true);
+    expect(Buffer.concat([firstHalves[1], rests[1]]).equals(up)).toBe(true);
+    expect(await client.nextClose()).toEqual(goodbye);
+    expect(await backend.nextClose()).toEqual({ code: 1001, reason: "" });
+    // What comes behind the goodbye is not passed on.
+    await client.sendFrame({ opcode: text, payload: "late" });
+    await Promise.all([client.sendClose(1001), backend.sendClose(1001)]);
+    client.finish();
+    backend.finish();
+    await drained;
+    expect([client.buffered.length, backend.buffered.length]).toEqual([0, 0]);
+  });
+
+  test("/readyz fails, weir_draining is 1, and nobody is let in", async () => {
+    const relay = await startRelay({ yaml: patient });
+    const { client, backend } = await relay.open();
+    expect(await statusOf(`${relay.adminUrl}/readyz`)).toBe(200);
+    const drained = relay.weir.drain();
+    await client.nextClose();
+    expect(await statusOf(`${relay.adminUrl}/readyz`)).toBe(503);
+    expect(await statusOf(`${relay.adminUrl}/healthz`)).toBe(200);
+    expect((await scrape(relay.adminUrl)).sum("weir_draining")).toBe(1);
+    await expect(openRaw(relay.url)).rejects.toThrow("ECONNREFUSED");
+    client.reset();
+    backend.reset();
+    await drained;
+  });
+
+  test("an upgrade whose backend accepts only now is closed with 1001 too", async () => {
+    const accepting = Promise.withResolvers<void>();
+    const server = await startScriptedBackend(async (backend) => {
+      await accepting.promise;
+      await acceptUpgrade(backend);
+    });
+    const weir = await startWeir(relayYaml([server.url], patient));
+    const client = await connectRaw(weir.url, { allowHalfOpen: true });
+    await client.write(upgradeRequest());
+    const backend = await server.connection(0);
+    await backend.untilReceivedBytes(1);
+    const drained = weir.weir.drain();
+    await weir.log.entry("draining", ({ message }) => message === "draining");
+    await until("the listener is closed", async () => {
+      const connection = await connectRaw(weir.url).catch(() => null);
+      connection?.socket.destroy();
+      return connection === null;
+    });
+    accepting.resolve();
+    expect((await client.readHead()).status).toBe(101);
+    expect(await client.nextClose()).toEqual(goodbye);
+    await client.sendClose(1001);
+    expect(await backend.nextClose()).toEqual({ code: 1001, reason: "" });
+    await backend.sendClose(1001);
+    backend.finish();
+    client.finish();
+    await drained;
+  });
+
+  test("an upgrade on a connection that was kept alive is refused with 503", async () => {
+    const relay = await startRelay({ yaml: patient });
+    const pair = await relay.open();
+    const waiting = await connectRaw(relay.url);
+    // A head that is not whole keeps its connection open over the closing of the listener.
+    const head = upgradeRequest();
+    await waiting.write(head.slice(0, -2));
+    const other = await relay.open();
+    const drained = relay.weir.drain();
+    await pair.client.nextClose();
+    await waiting.write(head.slice(-2));
+    const response = await waiting.readHead();
+    expect(response.status).toBe(503);
+    expect(response.header("retry-after")).toMatch(/^\d+$/);
+    expect(JSON.parse((await waiting.readToEnd()).toString())).toMatchObject({ error: "draining" });
+    for (const { client, backend } of [pair, other]) {
+      client.reset();
+      backend.reset();
+    }
+    await drained;
+  });
+});
+
+test("closing twice is closing once", async () => {
+  const relay = await startRelay();
+  await Promise.all([relay.weir.close(), relay.weir.close()]);
+  await relay.weir.close();
+  expect(relay.log.entries.filter(({ message }) => message === "draining")).toHaveLength(1);
+});
+
+function statusOf(url: string): Promise<number> {
+  const { promise, resolve, reject } = Promise.withResolvers<number>();
+  get(url, { agent: false }, (response) => {
+    response.resume();
+    response.on("end", () => resolve(response.statusCode ?? 0));
+  }).on("error", reject);
+  return promise;
+}
