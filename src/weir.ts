@@ -7,15 +7,22 @@ import { AdminServer } from "./admin/server.ts";
 import { Metrics } from "./admin/metrics.ts";
 import { formatProblem, parseConfig } from "./config/load.ts";
 import type { BindAddress, Config } from "./config/schema.ts";
+import { AbuseWatch } from "./control-plane/abuse.ts";
 import { Admission } from "./control-plane/admission.ts";
-import { Dispatcher } from "./control-plane/dispatcher.ts";
+import { answer, Dispatcher } from "./control-plane/dispatcher.ts";
 import { drain } from "./control-plane/drain.ts";
 import { resolveMaxConnections } from "./control-plane/open-files.ts";
+import { UserBuckets } from "./control-plane/user-buckets.ts";
 import { Workers } from "./control-plane/workers.ts";
 import { ExitCode, FatalError } from "./errors.ts";
 import { createLog, type Log } from "./log.ts";
+import { ActivityTable } from "./shared-memory/activity.ts";
+import { BucketTable } from "./shared-memory/bucket-table.ts";
+import { SharedClock } from "./shared-memory/clock.ts";
 import { Counters } from "./shared-memory/counters.ts";
 import { packageVersion } from "./version.ts";
+
+const SWEEP_INTERVAL_MS = 1_000;
 
 export interface StartOptions {
   /** Where log lines go instead of standard output. */
@@ -38,9 +45,11 @@ export async function start(config: unknown, options: StartOptions = {}): Promis
 
 export class Weir {
   readonly #log: Log;
+  readonly #clock = new SharedClock();
   readonly #counters = new Counters();
   readonly #metrics: Metrics;
   readonly #admission: Admission;
+  readonly #abuse: AbuseWatch;
   readonly #workers: Workers;
   readonly #admin: AdminServer | null;
   #config: Config;
@@ -49,17 +58,47 @@ export class Weir {
   #isDraining = false;
   #drained: Promise<void> | null = null;
   #closed: Promise<void> | null = null;
+  #sweepTimer: NodeJS.Timeout | null = null;
 
   private constructor(config: Config, log: Log) {
     this.#config = config;
     this.#log = log;
     this.#metrics = new Metrics(packageVersion());
+    const clock = this.#clock;
+    const activity = new ActivityTable();
+    const buckets = new BucketTable();
     const maxConnections = resolveMaxConnections(config.limits.maxConnections);
-    this.#admission = new Admission({ config, counters: this.#counters, maxConnections });
-    const dispatcher = new Dispatcher(this.#admission, log, this.#metrics);
+    this.#admission = new Admission({
+      config,
+      counters: this.#counters,
+      maxConnections,
+      onDecision: (serial, id, decision) => {
+        const thread = this.#workers.find(serial);
+        if (thread !== undefined) answer(thread, id, decision);
+      },
+      buckets: new UserBuckets(buckets, () => clock.nowNs()),
+      activity,
+      onReplaced: (serial, id) => this.#close(serial, id, "replaced"),
+      onBuckets: (serial, id, cells) =>
+        this.#workers.find(serial)?.channel.post({ type: "buckets", id, buckets: cells }),
+      onWaited: (waitedMs) => this.#metrics.upgradeWaited(waitedMs),
+      now: () => clock.nowMs(),
+    });
+    this.#abuse = new AbuseWatch(config.limits.abuse);
+    const dispatcher = new Dispatcher({
+      admission: this.#admission,
+      abuse: this.#abuse,
+      log,
+      observer: this.#metrics,
+      close: (serial, id, reason) => this.#close(serial, id, reason),
+      now: () => clock.nowMs(),
+    });
     this.#workers = new Workers({
       threads: threadCount(config.threads),
       counters: this.#counters,
+      buckets,
+      activity,
+      clock,
       log,
       onMessage: (thread, message) => dispatcher.onMessage(thread, message),
       onDeath: (thread) => dispatcher.onDeath(thread),
@@ -112,6 +151,7 @@ export class Weir {
       throw error;
     }
     this.#config = config;
+    this.#abuse.configure(config.limits.abuse);
     this.#admission.configure(config, resolveMaxConnections(config.limits.maxConnections));
     this.#log.info("configuration reloaded");
   }
@@ -136,6 +176,7 @@ export class Weir {
   }
 
   async #start(): Promise<void> {
+    this.#sweepTimer = setInterval(() => this.#sweep(), SWEEP_INTERVAL_MS);
     await this.#workers.start(this.#config);
     const admin = (await this.#admin?.listen()) ?? null;
     this.#addresses = { listeners: await this.#workers.listen(), admin };
@@ -143,12 +184,24 @@ export class Weir {
     this.#log.info("started", {
       listeners: this.#addresses.listeners,
       threads: this.#workers.size,
-      maxConnections: this.#admission.maxConnections,
+      maxConnections: this.#admission.caps.maxConnections,
     });
+  }
+
+  #close(serial: number, id: number, reason: "abuse" | "replaced"): void {
+    this.#workers.find(serial)?.channel.post({ type: "close", id, reason });
+  }
+
+  /** Forgets what time has settled: bans, violations, buckets that are full again. */
+  #sweep(): void {
+    this.#admission.sweep();
+    this.#abuse.sweep(this.#clock.nowMs());
   }
 
   async #stop(): Promise<void> {
     this.#isReady = false;
+    if (this.#sweepTimer !== null) clearInterval(this.#sweepTimer);
+    this.#admission.stop();
     await this.#workers.stop();
     await this.#admin?.close();
   }

@@ -20,6 +20,8 @@ export type LoadCommand =
   | { readonly kind: "huge"; readonly bytes: number; readonly slowReader?: SlowReader }
   /** Ends what `flow` or `cycle` began, and closes every connection. */
   | { readonly kind: "stop" }
+  /** Reports. */
+  | { readonly kind: "look" }
   /** Reports, and starts to count anew. */
   | { readonly kind: "mark" };
 

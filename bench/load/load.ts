@@ -1,5 +1,5 @@
 // Owns the generator's connections, and counts what comes back on them. Commands come one at a time,
-// but for `mark` and `stop`, which may come while a cycle runs.
+// but for `look`, `mark` and `stop`, which may come while a cycle runs.
 
 import { ClientConnection, type ClientEvents, createFlow, type Flow } from "./client-connection.ts";
 import type { LoadCommand, LoadReport } from "./commands.ts";
@@ -51,6 +51,7 @@ export class Load {
       case "stop":
         await this.#stop();
         break;
+      case "look":
       case "mark":
         break;
     }

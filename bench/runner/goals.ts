@@ -25,7 +25,7 @@ export const GOALS: readonly Goal[] = [
   versus("CPU per 16 KiB message, × haproxy", 1.2, "large"),
   versus("CPU per upgrade, × haproxy", 2.5, "upgrade"),
   plain("KiB per idle connection, of 5 000", 8, "idle", "fewKiB"),
-  plain("KiB per idle connection, of 9 000", 8, "idle", "manyKiB"),
+  plain("KiB per idle connection, of 4 000 more", 8, "idle", "moreKiB"),
   twoThreads("CPU per round trip, two threads × one", "roundtripUs"),
   twoThreads("CPU per pipelined message, two threads × one", "pipelinedUs"),
   plain("CPU per round trip, 4 000 connections × 400", 1.3, "scale", "growth"),

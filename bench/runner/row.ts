@@ -17,8 +17,10 @@ export interface Metric {
 export interface Scale {
   readonly warmUpMs: number;
   readonly windowMs: number;
-  /** How long memory is given to settle. */
+  /** How long the load stands still before memory is looked at. */
   readonly settleMs: number;
+  /** The same, where runtimes are also given the time to collect their garbage while they idle. */
+  readonly collectMs: number;
   /** Of the row's own number of connections or bytes, this much. */
   of(count: number): number;
 }
@@ -26,7 +28,8 @@ export interface Scale {
 export const FULL: Scale = {
   warmUpMs: 2000,
   windowMs: 3000,
-  settleMs: 10_000,
+  settleMs: 3000,
+  collectMs: 30_000,
   of: (count) => count,
 };
 
@@ -34,6 +37,7 @@ export const SMOKE: Scale = {
   warmUpMs: 20,
   windowMs: 100,
   settleMs: 20,
+  collectMs: 20,
   of: (count) => Math.ceil(count / 100),
 };
 

@@ -9,6 +9,8 @@ import type { ProcessUse } from "./proc.ts";
 import { RunningPeer } from "./running-peer.ts";
 
 const SAMPLING_MS = 20;
+/** A slow peer on a busy machine may need more than the shortest window for its first message. */
+const LONGEST_WINDOW_MS = 20_000;
 
 export interface Window {
   readonly cpuNs: number;
@@ -61,12 +63,12 @@ export class Session {
     return result;
   }
 
-  /** What the proxy used, and what came back, while a load runs. Nothing of the warm-up counts. */
+  /** What the proxy used, and what came back, while a load ran for so long. Nothing of the warm-up counts. */
   async window(warmUpMs: number, durationMs: number): Promise<Window> {
     await sleep(warmUpMs);
     await this.command({ kind: "mark" });
     const before = this.use().cpuNs;
-    await sleep(durationMs);
+    await this.#untilSomethingCame(durationMs);
     const report = await this.command({ kind: "mark" });
     return { cpuNs: this.use().cpuNs - before, report };
   }
@@ -81,6 +83,14 @@ export class Session {
       clearInterval(sampling);
     }
     return peak;
+  }
+
+  async #untilSomethingCame(durationMs: number): Promise<void> {
+    for (let waitedMs = 0; waitedMs < LONGEST_WINDOW_MS; waitedMs += durationMs) {
+      await sleep(durationMs);
+      const { messages, upgrades } = await this.command({ kind: "look" });
+      if (messages + upgrades > 0) return;
+    }
   }
 
   async stop(): Promise<void> {

@@ -22,8 +22,18 @@ const DIRECTIONS = [
   { direction: "backend_to_client", messages: "messagesToClient", bytes: "bytesToClient" },
 ] as const satisfies readonly { direction: string; messages: CounterName; bytes: CounterName }[];
 
+const LIMIT_ACTIONS = [
+  ["delay", "messagesDelayed"],
+  ["drop", "messagesDropped"],
+  ["close", "messagesClosedOn"],
+  ["log", "messagesLogged"],
+] as const satisfies readonly (readonly [string, CounterName])[];
+
 const HANDSHAKE_BUCKETS_SECONDS = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10];
 const DURATION_BUCKETS_SECONDS = [1, 10, 60, 300, 1_800, 3_600, 14_400, 43_200, 86_400];
+
+/** The queue of `limits.upgrades`. */
+const PACE_QUEUE = "upgrades";
 
 /** Where no route was found, so that the label is never empty. */
 const NO_POOL = "none";
@@ -61,6 +71,20 @@ export class Metrics implements TrafficObserver {
     registers: [this.registry],
   });
 
+  readonly #delays = new prometheus.Histogram({
+    name: "weir_message_delay_seconds",
+    help: "Time that messages above their limit waited before they went on.",
+    buckets: HANDSHAKE_BUCKETS_SECONDS,
+    registers: [this.registry],
+  });
+  readonly #waits = new prometheus.Histogram({
+    name: "weir_queue_wait_seconds",
+    help: "Time that upgrades waited for their turn.",
+    labelNames: ["queue"] as const,
+    buckets: HANDSHAKE_BUCKETS_SECONDS,
+    registers: [this.registry],
+  });
+
   constructor(version: string) {
     prometheus.collectDefaultMetrics({ register: this.registry });
     const info = this.#gauge(
@@ -73,6 +97,7 @@ export class Metrics implements TrafficObserver {
     this.#upgrades.inc({ pool: NO_POOL, result: "no_route" }, 0);
     this.#closes.inc({ pool: NO_POOL, code: "1006", by: "weir", reason: "destroyed" }, 0);
     this.#requests.inc({ pool: NO_POOL, code: "404" }, 0);
+    this.#waits.zero({ queue: PACE_QUEUE });
   }
 
   /** Adds the families that are read at a scrape. */
@@ -80,8 +105,10 @@ export class Metrics implements TrafficObserver {
     const open = this.#gauge("weir_connections", "Open connections.", ["tier", "pool"], () => {
       for (const { tier, pool, count } of admission.openConnections) open.set({ tier, pool }, count);
     });
+    this.#observeAdmission(admission);
     this.#observeBackends(admission);
     this.#observeMessages(counters);
+    this.#observeLimits(counters);
     const restarts = this.#counter("weir_worker_restarts_total", "Worker threads started again.", [], () => {
       restarts.reset();
       restarts.inc(workerRestarts());
@@ -105,6 +132,15 @@ export class Metrics implements TrafficObserver {
     this.#upgrades.inc({ pool: pool ?? NO_POOL, result: code });
   }
 
+  /** An upgrade that waited for its turn has got it. */
+  upgradeWaited(waitedMs: number): void {
+    this.#waits.observe({ queue: PACE_QUEUE }, waitedMs / 1_000);
+  }
+
+  messagesDelayed(delaysMs: readonly number[]): void {
+    for (const delayMs of delaysMs) this.#delays.observe(delayMs / 1_000);
+  }
+
   dialRetried(pool: string): void {
     this.#retries.inc({ pool });
   }
@@ -116,6 +152,27 @@ export class Metrics implements TrafficObserver {
 
   requestEnded(pool: string | null, status: number): void {
     this.#requests.inc({ pool: pool ?? NO_POOL, code: status });
+  }
+
+  #observeAdmission(admission: Admission): void {
+    const limits = this.#gauge(
+      "weir_connections_limit",
+      "Connections at most, by tier; the tier `all` is the global cap. A tier without a cap has no sample.",
+      ["tier"],
+      () => {
+        limits.reset();
+        for (const { tier, limit } of admission.caps.all) limits.set({ tier }, limit);
+      },
+    );
+    const users = this.#gauge("weir_users", "Users with at least one connection.", [], () =>
+      users.set(admission.users),
+    );
+    const bans = this.#gauge("weir_bans", "Users that are banned now.", [], () =>
+      bans.set(admission.bans.size),
+    );
+    const waiting = this.#gauge("weir_queue_length", "Upgrades that wait for their turn.", ["queue"], () =>
+      waiting.set({ queue: PACE_QUEUE }, admission.waiting),
+    );
   }
 
   #observeBackends(admission: Admission): void {
@@ -150,6 +207,20 @@ export class Metrics implements TrafficObserver {
         }
       });
     }
+  }
+
+  #observeLimits(counters: Counters): void {
+    const limited = this.#counter(
+      "weir_messages_limited_total",
+      "Messages above a limit, by what was done with them.",
+      ["action", "tier"],
+      () => {
+        limited.reset();
+        for (const [action, name] of LIMIT_ACTIONS) {
+          for (const { tier, total } of counters.totals(name)) limited.inc({ action, tier }, total);
+        }
+      },
+    );
   }
 
   #counter(name: string, help: string, labelNames: string[], collect?: () => void): prometheus.Counter {

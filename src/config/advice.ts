@@ -1,12 +1,58 @@
 // Warnings: settings that are valid but do not do what their author must have meant.
 
-import type { Finding } from "./problems.ts";
+import { type Finding, formatPath } from "./problems.ts";
+import type { IdentitySource } from "./schema-identity.ts";
 import type { RouteConfig } from "./schema-routes.ts";
 import type { Config } from "./schema.ts";
 
 /** What is worth a warning in a configuration without errors. */
 export function adviseOn(config: Config): Finding[] {
-  return [...adviseOnShutdown(config), ...adviseOnRoutes(config), ...adviseOnPools(config)];
+  return [
+    ...adviseOnIdentity(config),
+    ...adviseOnShutdown(config),
+    ...adviseOnRoutes(config),
+    ...adviseOnPools(config),
+  ];
+}
+
+/** Limits and bans hold only those who cannot choose their own name. */
+function adviseOnIdentity(config: Config): Finding[] {
+  const { user, tier } = config.identity;
+  const findings: Finding[] = [];
+  const limits = limitsOnUsers(config);
+  if (limits.length > 0) {
+    const message = `a client can choose it anew, and with it escape ${limits.join(", ")}`;
+    findings.push(...forgeable("user", user, message));
+  }
+  const tiers = Object.keys(config.tiers);
+  if (tiers.length > 1) {
+    const message = `a client can choose its tier by it: any of ${tiers.join(", ")}`;
+    findings.push(...forgeable("tier", tier, message));
+  }
+  return findings;
+}
+
+function forgeable(key: "user" | "tier", sources: readonly IdentitySource[], message: string): Finding[] {
+  return sources.flatMap(({ kind }, i) =>
+    kind === "cookie" || kind === "query" ? [{ path: ["identity", key, i, kind], message }] : [],
+  );
+}
+
+/** The keys of what hangs on the user. */
+function limitsOnUsers({ tiers, routes, limits }: Config): string[] {
+  const keys: string[] = [];
+  for (const [name, tier] of Object.entries(tiers)) {
+    for (const key of ["maxConnectionsPerUser", "messages", "bytes"] as const) {
+      if (tier[key] !== null) keys.push(formatPath(["tiers", name, key]));
+    }
+  }
+  for (const [i, route] of routes.entries()) {
+    for (const key of ["messages", "requests"] as const) {
+      if (route[key] !== null) keys.push(formatPath(["routes", i, key]));
+    }
+  }
+  if (limits.abuse !== null) keys.push("limits.abuse");
+  return keys;
 }
 
 function adviseOnShutdown({ shutdown, routes }: Config): Finding[] {

@@ -14,20 +14,16 @@ export const NOT_IN_EFFECT = [
   "listeners[].healthPath",
   "listeners[].allow",
   "listeners[].deny",
-  "identity",
-  "tiers",
-  "limits.upgrades",
+  "identity.jwt",
+  "identity.forwardAuth",
+  "identity.user[].jwt",
+  "identity.user[].certificate",
+  "identity.tier[].jwt",
   "limits.perAddress",
-  "limits.controlFrames",
-  "limits.onExceed",
-  "limits.maxDelay",
-  "limits.abuse",
-  "limits.rejectWith",
   "limits.overload",
   "routes[].origins",
   "routes[].auth",
-  "routes[].messages",
-  "routes[].notices",
+  "routes[].notices.draining",
   "routes[].requests",
   "routes[].allow",
   "routes[].deny",
@@ -69,9 +65,12 @@ export function findNotInEffect(raw: unknown, config: Config): Finding[] {
       defaults,
       segments.map((segment) => (segment === "[]" ? 0 : segment)),
     );
-    return matchesOf(raw, segments)
-      .filter((path) => isOtherThan(byDefault, valueAt(config, path)))
-      .map((path): Finding => ({ path, at: "key", message: "not in effect yet" }));
+    return (
+      matchesOf(raw, segments)
+        // A key that its resolved form does not have, such as a kind of source, is there because it was set.
+        .filter((path) => isOtherThan(byDefault, valueAt(config, path) ?? valueAt(raw, path)))
+        .map((path): Finding => ({ path, at: "key", message: "not in effect yet" }))
+    );
   });
 }
 

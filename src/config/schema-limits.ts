@@ -52,7 +52,7 @@ interface PerAddressConfig {
   readonly upgrades: Rate | null;
 }
 
-interface AbuseConfig {
+export interface AbuseConfig {
   /** Dropped messages within `window`. */
   readonly violations: number;
   /** Milliseconds. */

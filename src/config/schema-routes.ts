@@ -48,7 +48,7 @@ interface RouteMessagesConfig extends Rate {
   readonly onExceed: OnExceed;
 }
 
-interface NoticesConfig {
+export interface NoticesConfig {
   /** Text message to a client whose message was dropped; `{{retryAfterMs}}` is filled in. */
   readonly limited: string | null;
   /** Text message to a client at a drain; `{{graceSeconds}}` is filled in. */

@@ -1,22 +1,20 @@
-// Decides whether an upgrade may go ahead and where to: caps, then a backend. All of it runs on one
-// thread, so that counts are exact without locks. What is granted here comes back here, once.
+// Decides whether an upgrade may go ahead and where to: bans, caps, pace, then a backend. All of it runs
+// on one thread, so that counts are exact without locks. What is granted here comes back here, once.
 
 import type { Config } from "../config/schema.ts";
 import type { ErrorCode } from "../errors.ts";
 import type { Counters } from "../shared-memory/counters.ts";
-import type { AdmitRequest, Grant } from "../shared-memory/channel.ts";
+import type { ActivityTable } from "../shared-memory/activity.ts";
+import type { AdmitRequest, BucketCells, Grant } from "../shared-memory/channel.ts";
 import type { Backend } from "./backend.ts";
+import { Bans } from "./bans.ts";
+import { Caps } from "./caps.ts";
+import { OpenConnections } from "./open-connections.ts";
+import { type Place, Places } from "./places.ts";
 import { Pool } from "./pool.ts";
-
-/** A connection's place, from the grant to its release. */
-interface Held {
-  readonly worker: number;
-  readonly request: AdmitRequest;
-  readonly tried: Set<string>;
-  pool: Pool;
-  backend: Backend;
-  isOpen: boolean;
-}
+import { Replacements } from "./replacements.ts";
+import { UpgradePace } from "./upgrade-pace.ts";
+import { NO_BUCKETS, type UserBuckets } from "./user-buckets.ts";
 
 export type Decision = { readonly grant: Grant } | { readonly refused: ErrorCode };
 
@@ -25,43 +23,86 @@ interface AdmissionOptions {
   readonly counters: Counters;
   /** `limits.maxConnections` with `auto` resolved. */
   readonly maxConnections: number;
+  /** Told what became of an upgrade that had to wait. */
+  readonly onDecision: (worker: number, id: number, decision: Decision) => void;
+  readonly buckets: UserBuckets;
+  readonly activity: ActivityTable;
+  /** Told that a connection has to make room for another one of its user. */
+  readonly onReplaced: (worker: number, id: number) => void;
+  /** Told that a connection spends from other buckets than its grant says. */
+  readonly onBuckets: (worker: number, id: number, buckets: BucketCells) => void;
+  /** Told how long an upgrade has waited for its turn. */
+  readonly onWaited: (waitedMs: number) => void;
+  /** Milliseconds on the clock that all threads share. */
+  readonly now: () => number;
 }
 
 export class Admission {
-  readonly #counters: Counters;
+  readonly bans = new Bans();
+  readonly #options: AdmissionOptions;
+  readonly #caps: Caps;
+  readonly #pace: UpgradePace<Place, Place>;
   readonly #pools = new Map<string, Pool>();
-  readonly #held = new Map<number, Map<number, Held>>();
-  readonly #open = new Map<string, { tier: string; pool: string; count: number }>();
-  #maxConnections: number;
-  #connections = 0;
+  readonly #places = new Places();
+  readonly #replacements: Replacements;
+  readonly #open = new OpenConnections();
+  #tiers: Config["tiers"];
   #isDraining = false;
 
   constructor(options: AdmissionOptions) {
-    this.#counters = options.counters;
-    this.#maxConnections = options.maxConnections;
-    this.configure(options.config, options.maxConnections);
+    const { config, maxConnections, now } = options;
+    this.#options = options;
+    this.#tiers = config.tiers;
+    this.#replacements = new Replacements((place) =>
+      options.activity.silenceMs(place.activityCell, options.now()),
+    );
+    this.#caps = new Caps({ maxConnections, tiers: config.tiers });
+    this.#pace = new UpgradePace(
+      config.limits.upgrades,
+      {
+        onTurn: (place, waitedMs) => {
+          options.onWaited(waitedMs);
+          this.#tell(place, this.#assign(place));
+        },
+        onTimeout: (place) => this.#tell(place, this.#refuse(place, "upgrade_limited")),
+      },
+      now,
+    );
+    this.configure(config, maxConnections);
   }
 
   get pools(): Iterable<Pool> {
     return this.#pools.values();
   }
 
-  get maxConnections(): number {
-    return this.#maxConnections;
+  get caps(): Pick<Caps, "maxConnections" | "all"> {
+    return this.#caps;
   }
 
-  /** Connections that hold a slot: being dialled or open. */
+  /** Connections that count against the caps: waiting for their turn, being dialled or open. */
   get connections(): number {
-    return this.#connections;
+    return this.#caps.total;
+  }
+
+  /** Users with at least one such connection. */
+  get users(): number {
+    return this.#places.users;
+  }
+
+  /** Upgrades that wait for their turn. */
+  get waiting(): number {
+    return this.#pace.length;
   }
 
   /** Open connections by tier and pool; pairs stay listed at zero. */
   get openConnections(): Iterable<{ tier: string; pool: string; count: number }> {
-    return this.#open.values();
+    return this.#open.all;
   }
 
   configure(config: Config, maxConnections: number): void {
-    this.#maxConnections = maxConnections;
+    this.#tiers = config.tiers;
+    this.#caps.configure({ maxConnections, tiers: config.tiers });
+    this.#pace.configure(config.limits.upgrades);
     for (const [name, pool] of this.#pools) {
       if (config.pools[name] === undefined) pool.configure(null);
       if (pool.isEmpty) this.#pools.delete(name);
@@ -71,103 +112,187 @@ export class Admission {
       if (known === undefined) this.#pools.set(name, new Pool(name, poolConfig));
       else known.configure(poolConfig);
     }
+    this.#options.buckets.configure(config);
+    for (const place of this.#places.all) this.#updateBuckets(place);
     for (const tier of Object.keys(config.tiers)) {
       for (const pool of Object.keys(config.pools)) {
-        this.#counters.slotOf(tier, pool);
-        this.#openCount(tier, pool);
+        this.#options.counters.slotOf(tier, pool);
+        this.#open.of(tier, pool);
       }
     }
   }
 
-  /** From now on every upgrade is refused with `draining`. */
+  /** From now on every upgrade is refused with `draining`, those that wait included. */
   startDraining(): void {
     this.#isDraining = true;
+    for (const place of this.#pace.clear()) this.#tell(place, this.#refuse(place, "draining"));
   }
 
-  /** The slot is taken before the dial: two upgrades that race would else both see the same free one. */
-  admit(worker: number, request: AdmitRequest): Decision {
+  /** Null: it waits, and `onDecision` tells what became of it. */
+  admit(worker: number, request: AdmitRequest): Decision | null {
+    if (this.bans.isBanned(request.user, this.#options.now())) return { refused: "banned" };
     if (this.#isDraining) return { refused: "draining" };
-    const takesSlot = request.kind === "connection";
-    if (takesSlot && this.#connections >= this.#maxConnections) return { refused: "connections_full" };
-    const pool = this.#pools.get(request.pool);
-    if (pool === undefined) return { refused: "no_backend" };
-    const backend = takesSlot ? pool.pick(new Set()) : pool.pickForRequest();
-    if (typeof backend === "string") return { refused: backend };
-    if (takesSlot) {
-      pool.acquire(backend);
-      this.#connections += 1;
-      const held = { worker, request, tried: new Set([backend.id]), pool, backend, isOpen: false };
-      this.#heldBy(worker).set(request.id, held);
+    if (request.kind === "request") {
+      const backend = this.#pools.get(request.pool)?.pickForRequest() ?? "no_backend";
+      return typeof backend === "string"
+        ? { refused: backend }
+        : { grant: this.#grant(request, backend, null) };
     }
-    return { grant: this.#grant(request, backend) };
+    const full = this.#caps.exceededBy(request.tier, request.user);
+    if (full === "user_full" && this.#tiers[request.tier]?.userFull === "close-stalest") {
+      return this.#replaceStalest(worker, request) ? null : { refused: full };
+    }
+    if (full !== null) return { refused: full };
+    // The slot is taken before the wait and the dial: two upgrades that race would else both see it free.
+    this.#caps.acquire(request.tier, request.user);
+    const place: Place = {
+      worker,
+      request,
+      tried: new Set(),
+      activityCell: this.#options.activity.acquire(this.#options.now()),
+      buckets: this.#options.buckets.acquire(request),
+      state: "waiting",
+      held: null,
+    };
+    this.#places.add(place);
+    const priority = this.#tiers[request.tier]?.priority ?? "normal";
+    const turn = this.#pace.request(place, place, priority);
+    if (turn === "waiting") return null;
+    return turn === "go" ? this.#assign(place) : this.#refuse(place, "upgrade_limited");
   }
 
   /** Trades a grant whose dial failed for one on another backend; the failure stands where none is left. */
   exchange(worker: number, id: number, failure: ErrorCode): Decision {
-    const held = this.#held.get(worker)?.get(id);
-    if (held === undefined) return { refused: failure };
-    const isLastTry = held.tried.size > held.pool.config.retries;
-    const other = isLastTry || this.#isDraining ? null : held.pool.pick(held.tried);
+    const place = this.#places.find(worker, id);
+    if (place === undefined || place.held === null) return { refused: failure };
+    const { pool, backend } = place.held;
+    const isLastTry = place.tried.size > pool.config.retries;
+    const other = isLastTry || this.#isDraining ? null : pool.pick(place.tried);
     if (other === null || typeof other === "string") return { refused: failure };
-    held.pool.release(held.backend);
-    held.pool.acquire(other);
-    held.backend = other;
-    held.tried.add(other.id);
-    return { grant: this.#grant(held.request, other) };
+    pool.release(backend);
+    return { grant: this.#hold(place, pool, other) };
   }
 
   /** The client has its 101. Returns the pool, or null where the grant is unknown. */
   open(worker: number, id: number): string | null {
-    const held = this.#held.get(worker)?.get(id);
-    if (held === undefined || held.isOpen) return null;
-    held.isOpen = true;
-    this.#openCount(held.request.tier, held.pool.name).count += 1;
-    return held.pool.name;
+    const place = this.#places.find(worker, id);
+    if (place === undefined || place.held === null || place.state !== "dialling") return null;
+    place.state = "open";
+    const pool = place.held.pool.name;
+    this.#open.of(place.request.tier, pool).count += 1;
+    return pool;
   }
 
-  /** Gives a grant back; returns what it was, or null where it is unknown (a worker's death came first). */
-  release(worker: number, id: number): { pool: string; tier: string; wasOpen: boolean } | null {
-    const held = this.#held.get(worker)?.get(id);
-    if (held === undefined) return null;
-    this.#held.get(worker)?.delete(id);
-    this.#connections -= 1;
-    held.pool.release(held.backend);
-    if (held.isOpen) this.#openCount(held.request.tier, held.pool.name).count -= 1;
-    if (held.pool.isEmpty) this.#pools.delete(held.pool.name);
-    return { pool: held.pool.name, tier: held.request.tier, wasOpen: held.isOpen };
+  /** Gives a grant back, or ends a wait; returns the pool, or null where it is unknown or had none. */
+  release(worker: number, id: number): string | null {
+    const place = this.#places.find(worker, id);
+    if (place === undefined) {
+      this.#replacements.giveUp(worker, id);
+      return null;
+    }
+    const { held, request } = place;
+    if (held === null) this.#pace.leave(place);
+    else {
+      held.pool.release(held.backend);
+      if (place.state !== "dialling") this.#open.of(request.tier, held.pool.name).count -= 1;
+      if (held.pool.isEmpty) this.#pools.delete(held.pool.name);
+    }
+    this.#forget(place);
+    const successor = this.#replacements.finish(place);
+    if (successor !== null) this.#admitSuccessor(successor.worker, successor.request);
+    return held?.pool.name ?? null;
   }
 
-  /** Gives back all that a dead worker held; returns how many grants that were. */
+  /** Gives back all that a dead worker held or waited for; returns how many places that were. */
   releaseWorker(worker: number): number {
-    const ids = [...(this.#held.get(worker)?.keys() ?? [])];
-    for (const id of ids) this.release(worker, id);
-    this.#held.delete(worker);
-    return ids.length;
+    this.#replacements.forgetWorker(worker);
+    const places = this.#places.ofWorker(worker);
+    for (const { request } of places) this.release(worker, request.id);
+    return places.length;
   }
 
-  #grant(request: AdmitRequest, backend: Backend): Grant {
+  /** Who holds this place; undefined where it is unknown. */
+  find(worker: number, id: number): AdmitRequest | undefined {
+    return this.#places.find(worker, id)?.request;
+  }
+
+  /** Where the user's open connections are. */
+  connectionsOf(user: string): { readonly worker: number; readonly id: number }[] {
+    return this.#places.ofUser(user).map(({ worker, request }) => ({ worker, id: request.id }));
+  }
+
+  /** Called now and then: forgets bans that are over and buckets that are full again. */
+  sweep(): void {
+    this.bans.sweep(this.#options.now());
+    this.#replacements.sweep(this.#options.now());
+    this.#options.buckets.sweep();
+  }
+
+  stop(): void {
+    this.#pace.stop();
+  }
+
+  /** Whether a connection of the user makes room; the upgrade waits until it is gone. */
+  #replaceStalest(worker: number, request: AdmitRequest): boolean {
+    const places = this.#places.ofUser(request.user);
+    const leaving = this.#replacements.begin(places, { worker, request }, this.#options.now());
+    if (leaving === null) return false;
+    this.#options.onReplaced(leaving.worker, leaving.request.id);
+    return true;
+  }
+
+  #admitSuccessor(worker: number, request: AdmitRequest): void {
+    const decision = this.admit(worker, request);
+    if (decision !== null) this.#options.onDecision(worker, request.id, decision);
+  }
+
+  #assign(place: Place): Decision {
+    const pool = this.#pools.get(place.request.pool);
+    if (pool === undefined) return this.#refuse(place, "no_backend");
+    const backend = pool.pick(place.tried);
+    if (typeof backend === "string") return this.#refuse(place, backend);
+    return { grant: this.#hold(place, pool, backend) };
+  }
+
+  #hold(place: Place, pool: Pool, backend: Backend): Grant {
+    pool.acquire(backend);
+    place.tried.add(backend.id);
+    place.held = { pool, backend };
+    place.state = "dialling";
+    return this.#grant(place.request, backend, place);
+  }
+
+  #refuse(place: Place, refused: ErrorCode): Decision {
+    this.#forget(place);
+    return { refused };
+  }
+
+  #forget(place: Place): void {
+    this.#caps.release(place.request.tier, place.request.user);
+    this.#options.buckets.release(place.buckets);
+    this.#options.activity.release(place.activityCell);
+    this.#places.remove(place);
+  }
+
+  #updateBuckets(place: Place): void {
+    const buckets = this.#options.buckets.acquire(place.request, place.buckets);
+    if (buckets === place.buckets) return;
+    place.buckets = buckets;
+    this.#options.onBuckets(place.worker, place.request.id, buckets);
+  }
+
+  #tell({ worker, request }: Place, decision: Decision): void {
+    this.#options.onDecision(worker, request.id, decision);
+  }
+
+  #grant(request: AdmitRequest, backend: Backend, place: Place | null): Grant {
     return {
       id: request.id,
       pool: backend.pool,
       backend: backend.id,
-      counterSlot: this.#counters.slotOf(request.tier, backend.pool),
+      counterSlot: this.#options.counters.slotOf(request.tier, backend.pool),
+      buckets: place?.buckets ?? NO_BUCKETS,
+      activityCell: place?.activityCell ?? null,
     };
-  }
-
-  #heldBy(worker: number): Map<number, Held> {
-    const known = this.#held.get(worker);
-    if (known !== undefined) return known;
-    const grants = new Map<number, Held>();
-    this.#held.set(worker, grants);
-    return grants;
-  }
-
-  #openCount(tier: string, pool: string): { tier: string; pool: string; count: number } {
-    const key = `${tier}\n${pool}`;
-    const known = this.#open.get(key);
-    if (known !== undefined) return known;
-    const entry = { tier, pool, count: 0 };
-    this.#open.set(key, entry);
-    return entry;
   }
 }

@@ -4,6 +4,7 @@
 import type { ErrorCode } from "../errors.ts";
 import type { Log } from "../log.ts";
 import type { ConnectionSummary, ToControl } from "../shared-memory/channel.ts";
+import type { AbuseWatch } from "./abuse.ts";
 import type { Admission, Decision } from "./admission.ts";
 import type { Thread } from "./workers.ts";
 
@@ -15,53 +16,63 @@ export interface TrafficObserver {
   dialRetried(pool: string): void;
   connectionEnded(pool: string, summary: ConnectionSummary): void;
   requestEnded(pool: string | null, status: number): void;
+  messagesDelayed(delaysMs: readonly number[]): void;
+}
+
+interface DispatcherOptions {
+  readonly admission: Admission;
+  readonly abuse: AbuseWatch;
+  readonly log: Log;
+  readonly observer: TrafficObserver;
+  /** Ends one connection. */
+  readonly close: (worker: number, id: number, reason: "abuse") => void;
+  /** Monotonic milliseconds. */
+  readonly now: () => number;
 }
 
 export class Dispatcher {
-  readonly #admission: Admission;
-  readonly #log: Log;
-  readonly #observer: TrafficObserver;
+  readonly #options: DispatcherOptions;
 
-  constructor(admission: Admission, log: Log, observer: TrafficObserver) {
-    this.#admission = admission;
-    this.#log = log;
-    this.#observer = observer;
+  constructor(options: DispatcherOptions) {
+    this.#options = options;
   }
 
   onMessage(thread: Thread, message: ToControl): void {
     switch (message.type) {
-      case "admit":
-        return this.#answer(
-          thread,
-          message.request.id,
-          this.#admission.admit(thread.serial, message.request),
-        );
+      case "admit": {
+        const decision = this.#options.admission.admit(thread.serial, message.request);
+        if (decision !== null) answer(thread, message.request.id, decision);
+        return;
+      }
       case "exchange":
-        return this.#answer(
+        return answer(
           thread,
           message.id,
-          this.#admission.exchange(thread.serial, message.id, message.failure),
+          this.#options.admission.exchange(thread.serial, message.id, message.failure),
         );
       case "opened": {
-        const pool = this.#admission.open(thread.serial, message.id);
-        if (pool !== null) this.#observer.upgradeOpened(pool, message.handshakeMs);
+        const pool = this.#options.admission.open(thread.serial, message.id);
+        if (pool !== null) this.#options.observer.upgradeOpened(pool, message.handshakeMs);
         return;
       }
       case "release": {
-        const released = this.#admission.release(thread.serial, message.id);
-        if (released !== null && message.summary !== null) {
-          this.#observer.connectionEnded(released.pool, message.summary);
-        }
+        const pool = this.#options.admission.release(thread.serial, message.id);
+        if (pool !== null && message.summary !== null)
+          this.#options.observer.connectionEnded(pool, message.summary);
         return;
       }
       case "upgrade-refused":
-        return this.#observer.upgradeRefused(message.pool, message.code);
+        return this.#options.observer.upgradeRefused(message.pool, message.code);
+      case "dropped":
+        return this.#onDropped(thread, message);
+      case "delays":
+        return this.#options.observer.messagesDelayed(message.delaysMs);
       case "dial-retried":
-        return this.#observer.dialRetried(message.pool);
+        return this.#options.observer.dialRetried(message.pool);
       case "request-ended":
-        return this.#observer.requestEnded(message.pool, message.status);
+        return this.#options.observer.requestEnded(message.pool, message.status);
       case "log":
-        return this.#log[message.level](message.message, message.fields);
+        return this.#options.log[message.level](message.message, message.fields);
       case "configured":
       case "listening":
       case "listen-failed":
@@ -74,17 +85,41 @@ export class Dispatcher {
   }
 
   onDeath(thread: Thread): void {
-    const released = this.#admission.releaseWorker(thread.serial);
+    const released = this.#options.admission.releaseWorker(thread.serial);
     if (released > 0) {
-      this.#log.warn("connections ended with their worker thread", {
+      this.#options.log.warn("connections ended with their worker thread", {
         thread: thread.index,
         connections: released,
       });
     }
   }
 
-  #answer(thread: Thread, id: number, decision: Decision): void {
-    if ("grant" in decision) thread.channel.post({ type: "granted", grant: decision.grant });
-    else thread.channel.post({ type: "refused", id, code: decision.refused });
+  /** Dropped messages are violations; too many of them end all of the user's connections, and ban it. */
+  #onDropped(thread: Thread, { id, messages, address }: Extract<ToControl, { type: "dropped" }>): void {
+    const { admission, abuse, log, close, now } = this.#options;
+    const request = admission.find(thread.serial, id);
+    if (request === undefined) return;
+    const { user, tier, route } = request;
+    const verdict = abuse.record(user, messages, now());
+    if (verdict === null) return;
+    const { violations, banMs } = verdict;
+    admission.bans.ban(user, now() + banMs);
+    const connections = admission.connectionsOf(user);
+    log.warn("user banned for abuse", {
+      user,
+      tier,
+      address,
+      route,
+      violations,
+      connections: connections.length,
+      banMs,
+    });
+    for (const one of connections) close(one.worker, one.id, "abuse");
   }
+}
+
+/** Tells a worker thread what became of its question. */
+export function answer(thread: Thread, id: number, decision: Decision): void {
+  if ("grant" in decision) thread.channel.post({ type: "granted", grant: decision.grant });
+  else thread.channel.post({ type: "refused", id, code: decision.refused });
 }

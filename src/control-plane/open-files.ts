@@ -28,7 +28,7 @@ function readReport(): Report {
   const { excludeNetwork } = source;
   source.excludeNetwork = true;
   try {
-    return source.getReport() as Report;
+    return source.getReport();
   } finally {
     source.excludeNetwork = excludeNetwork;
   }

@@ -1,12 +1,16 @@
 // Owns the data-plane threads: starts them, gives them the configuration and their listeners, starts
 // them again when one dies, and ends them. What their messages mean is the dispatcher's business.
 
+import v8 from "node:v8";
 import { Worker } from "node:worker_threads";
 import type { Config, ListenerConfig } from "../config/schema.ts";
 import { ExitCode, FatalError } from "../errors.ts";
 import type { Log } from "../log.ts";
 import { Channel, type ToControl, type ToWorker, type WorkerSetup } from "../shared-memory/channel.ts";
 import type { CounterBlock, Counters } from "../shared-memory/counters.ts";
+import type { ActivityTable } from "../shared-memory/activity.ts";
+import type { SharedClock } from "../shared-memory/clock.ts";
+import type { BucketTable } from "../shared-memory/bucket-table.ts";
 import { probeAddress } from "./probe.ts";
 
 const FIRST_RESTART_DELAY_MS = 50;
@@ -15,7 +19,7 @@ const MAX_RESTART_DELAY_MS = 5_000;
  * The relay's garbage dies young, so a small young generation is as fast as V8's default of up to 64 MB,
  * and it is the larger part of what a few thousand idle connections add to the resident memory.
  */
-const YOUNG_GENERATION_MB = 16;
+const YOUNG_GENERATION_MB = 32;
 /** A thread that lived this long starts over with the shortest restart delay. */
 const STEADY_AFTER_MS = 60_000;
 
@@ -29,6 +33,9 @@ export interface Thread {
 interface WorkersOptions {
   readonly threads: number;
   readonly counters: Counters;
+  readonly buckets: BucketTable;
+  readonly activity: ActivityTable;
+  readonly clock: SharedClock;
   readonly log: Log;
   readonly onMessage: (thread: Thread, message: ToControl) => void;
   /** Called once a thread is gone, before it is started again. */
@@ -62,6 +69,9 @@ export class Workers {
 
   constructor(options: WorkersOptions) {
     this.#options = options;
+    // The threads collect the buffers of large transfers themselves: see data-plane/read-garbage.ts.
+    v8.setFlagsFromString("--expose-gc");
+    options.buckets.onSegment((segment) => this.broadcast({ type: "bucket-segment", segment }));
     this.#blocks = Array.from({ length: options.threads }, () => options.counters.addBlock());
   }
 
@@ -107,6 +117,11 @@ export class Workers {
     return addresses;
   }
 
+  /** The thread with this serial, unless it is gone. */
+  find(serial: number): Thread | undefined {
+    return this.#running.get(serial);
+  }
+
   broadcast(message: ToWorker): void {
     for (const thread of this.#running.values()) thread.channel.post(message);
   }
@@ -149,7 +164,13 @@ export class Workers {
   #spawn(index: number): Running {
     const block = this.#blocks[index];
     if (block === undefined) throw new FatalError(`no thread ${index}`, ExitCode.internal);
-    const setup: WorkerSetup = { index, counters: block.buffer };
+    const setup: WorkerSetup = {
+      index,
+      counters: block.buffer,
+      bucketSegments: this.#options.buckets.segments,
+      activity: this.#options.activity.buffer,
+      clockEpochNs: this.#options.clock.epochNs,
+    };
     // The same file as .ts when run from the sources and as .js when run from the built package.
     const extension = import.meta.url.slice(import.meta.url.lastIndexOf("."));
     const worker = new Worker(new URL(`../data-plane/worker${extension}`, import.meta.url), {

@@ -2,6 +2,7 @@
 
 import { Refusal, type ErrorCode } from "../errors.ts";
 import type { AdmitRequest, Channel, ConnectionSummary, Grant, ToControl } from "../shared-memory/channel.ts";
+import type { PendingClient } from "./pending-client.ts";
 
 interface Waiting {
   granted(grant: Grant): void;
@@ -17,10 +18,19 @@ export class AdmissionDesk {
     this.#channel = channel;
   }
 
-  /** A place for one connection or request. Throws Refusal where there is none. */
-  admit(request: Omit<AdmitRequest, "id">): Promise<Grant> {
+  /**
+   * A place for one connection or request. Throws Refusal where there is none, and `client_gone` once
+   * the client leaves the line.
+   */
+  async admit(request: Omit<AdmitRequest, "id">, client: PendingClient | null): Promise<Grant> {
     const id = this.#nextId++;
-    return this.#ask(id, { type: "admit", request: { id, ...request } });
+    const granted = this.#ask(id, { type: "admit", request: { id, ...request } });
+    client?.onLeave(() => this.#giveUp(id));
+    try {
+      return await granted;
+    } finally {
+      client?.onLeave(null);
+    }
   }
 
   /**
@@ -53,6 +63,14 @@ export class AdmissionDesk {
       this.#waiting.set(id, { granted: resolve, refused: (code) => reject(new Refusal(code)) });
       this.#channel.post(question);
     });
+  }
+
+  /** A grant that crosses this on its way is taken back by the same release. */
+  #giveUp(id: number): void {
+    const waiting = this.#take(id);
+    if (waiting === undefined) return;
+    this.#channel.post({ type: "release", id, summary: null });
+    waiting.refused("client_gone");
   }
 
   #take(id: number): Waiting | undefined {

@@ -4,6 +4,7 @@
 import type { RouteConfig } from "../config/schema.ts";
 import { isHopByHop, namedInConnection } from "./hop-by-hop.ts";
 import type { Client } from "./identify.ts";
+import { headerSpelling } from "./identity-value.ts";
 import type { RequestTarget } from "./routes.ts";
 import type { DialTarget } from "./settings.ts";
 
@@ -21,13 +22,14 @@ export interface ForwardedRequest {
   readonly isSecure: boolean;
   /** Port that the client reached us on. */
   readonly localPort: number;
-  readonly clientIpHeader: string;
+  /** Passed on from trusted peers only; lower case, `-` for `_`. */
+  readonly trustedHeaders: ReadonlySet<string>;
   readonly requestId: string;
 }
 
 /** Name, value, name, value …, without Connection and Upgrade, which the kind of request decides. */
 export function backendHeaders(request: ForwardedRequest): string[] {
-  const { rawHeaders, client, route } = request;
+  const { rawHeaders, client, route, trustedHeaders } = request;
   const named = namedInConnection(rawHeaders);
   const forwarded = new Map<string, string>();
   const headers: string[] = ["Host", hostFor(request)];
@@ -39,7 +41,7 @@ export function backendHeaders(request: ForwardedRequest): string[] {
     const alike = lower.includes("_") ? lower.replaceAll("_", "-") : lower;
     if (lower === "host" || lower === "x-request-id" || isHopByHop(lower) || OWN.has(alike)) continue;
     if (named.has(lower)) continue;
-    if (alike.startsWith("x-forwarded-") || alike === "forwarded" || alike === request.clientIpHeader) {
+    if (alike.startsWith("x-forwarded-") || trustedHeaders.has(alike)) {
       if (!client.isPeerTrusted) continue;
       if ((FORWARDED as readonly string[]).includes(lower)) {
         const before = forwarded.get(lower);
@@ -50,7 +52,8 @@ export function backendHeaders(request: ForwardedRequest): string[] {
     headers.push(name, value);
   }
   appendForwarded(headers, forwarded, request);
-  headers.push("X-Request-Id", request.requestId, "X-Weir-User", client.user, "X-Weir-Tier", client.tier);
+  headers.push("X-Request-Id", request.requestId);
+  headers.push("X-Weir-User", headerSpelling(client.user), "X-Weir-Tier", client.tier);
   return withRouteHeaders(headers, route.headers);
 }
 

@@ -13,12 +13,16 @@ interface CloseReason {
   readonly by: "client" | "backend" | "weir";
 }
 
-const { goingAway, protocolError, messageTooBig, serviceRestart } = CloseCode;
+const { goingAway, protocolError, messageTooBig, policyViolation, serviceRestart } = CloseCode;
 
 export const CLOSE_REASONS = {
   draining: { client: goingAway, text: "server shutting down", backend: goingAway, by: "weir" },
   backend_lost: { client: serviceRestart, text: "backend lost", backend: "cut", by: "backend" },
   client_lost: { client: "cut", text: "", backend: "cut", by: "client" },
+  rate: { client: policyViolation, text: "message rate exceeded", backend: goingAway, by: "weir" },
+  abuse: { client: policyViolation, text: "abuse", backend: goingAway, by: "weir" },
+  control_flood: { client: policyViolation, text: "control frame flood", backend: goingAway, by: "weir" },
+  replaced: { client: policyViolation, text: "replaced", backend: goingAway, by: "weir" },
   too_big: { client: messageTooBig, text: "message too big", backend: goingAway, by: "weir" },
   protocol_error: { client: protocolError, text: "protocol error", backend: goingAway, by: "weir" },
   backend_protocol_error: {

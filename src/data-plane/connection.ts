@@ -3,12 +3,16 @@
 
 import { randomBytes } from "node:crypto";
 import type { Socket } from "node:net";
+import type { OnExceed } from "../config/schema-limits.ts";
 import type { ConnectionEnd, ConnectionSummary, Grant } from "../shared-memory/channel.ts";
 import { Counter } from "../shared-memory/counters.ts";
-import { buildCloseFrame } from "../ws/frame-builder.ts";
-import { CloseCode, MASKING_KEY_BYTES, type ProtocolError } from "../ws/protocol.ts";
+import { buildCloseFrame, buildFrame } from "../ws/frame-builder.ts";
+import { CloseCode, MASKING_KEY_BYTES, Opcode, type ProtocolError } from "../ws/protocol.ts";
 import { CLOSE_REASONS, type CloseReasonName, type Goodbye } from "./close-reasons.ts";
-import { Pipe, type PipeOwner } from "./pipe.ts";
+import type { ControlFrameRate } from "./control-frame-limit.ts";
+import type { GateLimits } from "./message-gate.ts";
+import type { PipeOwner } from "./pipe-owner.ts";
+import { Pipe } from "./pipe.ts";
 
 /** What a relayed socket carries, so that its listeners are shared functions and not closures. */
 const PIPE = Symbol("pipe that reads this socket");
@@ -23,6 +27,8 @@ export interface ConnectionOptions {
   readonly grant: Grant;
   readonly reservedBits: number;
   readonly maxMessageBytes: number;
+  /** `limits.controlFrames`, of the client; null for no limit. */
+  readonly controlFrames: ControlFrameRate | null;
   readonly closeTimeoutMs: number;
   /** The route's `closeCodes`: the client's code by reason, or `none` to cut without a Close. */
   readonly closeCodes: Readonly<Record<string, number | "none">>;
@@ -33,6 +39,10 @@ export interface ConnectionOptions {
 /** Who is told of what a connection goes through. */
 export interface ConnectionObserver {
   onProtocolError(connection: Connection, side: "client" | "backend", error: ProtocolError): void;
+  /** So many messages of the client came above its limits. */
+  onLimited(connection: Connection, action: OnExceed, messages: number, retryAfterMs: number): void;
+  /** A message of the client was let through after this wait. */
+  onDelayed(connection: Connection, delayMs: number): void;
   /** Once, when both sockets are closed. */
   onTeardown(connection: Connection, summary: ConnectionSummary): void;
 }
@@ -61,6 +71,7 @@ export class Connection implements PipeOwner {
       sink: options.backend,
       masked: true,
       maxMessageBytes: options.maxMessageBytes,
+      controlFrames: options.controlFrames,
       counters: {
         cells: options.cells,
         messages: base + Counter.messagesToBackend,
@@ -73,12 +84,18 @@ export class Connection implements PipeOwner {
       sink: options.client,
       masked: false,
       maxMessageBytes: Number.POSITIVE_INFINITY,
+      controlFrames: null,
       counters: {
         cells: options.cells,
         messages: base + Counter.messagesToClient,
         bytes: base + Counter.bytesToClient,
       },
     });
+  }
+
+  /** Wire bytes that the client has sent and that were passed on. */
+  get clientBytes(): number {
+    return this.#toBackend.bytes;
   }
 
   /** Begins the relay; `early` are bytes that either side sent before. */
@@ -101,6 +118,17 @@ export class Connection implements PipeOwner {
     this.#sayGoodbye(this.#toBackend, entry.backend, "");
   }
 
+  /** What the client's messages are held to from now on; null for nothing. */
+  limit(limits: GateLimits | null, nowNs: () => number): void {
+    this.#toBackend.limit(limits, nowNs);
+  }
+
+  /** Sends the client a text message of ours between two messages of the backend. */
+  notify(text: string): void {
+    const payload = Buffer.from(text);
+    this.#toClient.notify(buildFrame({ opcode: Opcode.text, payload, maskingKey: null }));
+  }
+
   /** Cuts both sockets now. */
   destroy(): void {
     this.#options.client.destroy();
@@ -119,6 +147,22 @@ export class Connection implements PipeOwner {
 
   onMessageTooBig(_pipe: Pipe): void {
     this.close("too_big");
+  }
+
+  onControlFlood(_pipe: Pipe): void {
+    this.close("control_flood");
+  }
+
+  onLimited(action: OnExceed, messages: number, retryAfterMs: number): void {
+    this.#options.observer.onLimited(this, action, messages, retryAfterMs);
+  }
+
+  onDelayed(delayMs: number): void {
+    this.#options.observer.onDelayed(this, delayMs);
+  }
+
+  onRateExceeded(_pipe: Pipe): void {
+    this.close("rate");
   }
 
   onProtocolError(pipe: Pipe, error: ProtocolError): void {
@@ -190,7 +234,8 @@ export class Connection implements PipeOwner {
     const isBackendDone = this.#toClient.isEnded && this.#toBackend.writer.isClosed;
     // RFC 6455 §7.1.1: the server closes the TCP connection first. Towards the client that is us.
     if (isClientDone) endSocket(this.#options.client);
-    if (isBackendDone && this.#options.backend.readableEnded) endSocket(this.#options.backend);
+    // The backend has ended its side: nothing is left to say, and a FIN of its own would be a system call more.
+    if (isBackendDone && this.#options.backend.readableEnded) this.#options.backend.destroySoon();
     if (isClientDone || isBackendDone) this.#startCloseTimer();
   }
 
@@ -218,7 +263,7 @@ export class Connection implements PipeOwner {
     socket.on("drain", onDrain);
     socket.on("close", onClose);
     if (socket.closed) this.onSourceClosed(pipe);
-    else socket.resume();
+    else pipe.resumeSource();
   }
 
   #clientGoodbye(reason: CloseReasonName, code: Goodbye): Goodbye {
@@ -249,7 +294,7 @@ function onData(this: RelayedSocket, chunk: Buffer): void {
 }
 
 function onEnd(this: RelayedSocket): void {
-  this[PIPE]?.owner.onSourceEnd(this[PIPE]);
+  this[PIPE]?.onEnd();
 }
 
 function onDrain(this: RelayedSocket): void {

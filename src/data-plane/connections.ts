@@ -1,89 +1,196 @@
-// The open connections of one worker thread: begins them, and knows them until their end.
+// The open connections of one worker thread: begins them, keeps their limits up to date, and knows them
+// until their end.
 
-import type { ConnectionSummary } from "../shared-memory/channel.ts";
-import type { ProtocolError } from "../ws/protocol.ts";
+import type { OnExceed } from "../config/schema-limits.ts";
+import type { BucketView } from "../shared-memory/bucket-table.ts";
+import type { BucketCells, ConnectionSummary } from "../shared-memory/channel.ts";
+import type { SharedClock } from "../shared-memory/clock.ts";
+import { Counter } from "../shared-memory/counters.ts";
+import { canDropMessages } from "../ws/extensions.ts";
 import { joinedHeader, reservedBitsFor } from "../ws/handshake.ts";
+import type { ProtocolError } from "../ws/protocol.ts";
 import type { AdmissionDesk } from "./admission-desk.ts";
 import type { CloseReasonName } from "./close-reasons.ts";
-import { Connection } from "./connection.ts";
+import { Connection, type ConnectionObserver } from "./connection.ts";
+import { limitsOf } from "./connection-limits.ts";
 import type { AdmittedUpgrade, Dialed } from "./dial-with-retries.ts";
+import { LimitNotice } from "./limit-notice.ts";
 import type { Reporter } from "./reporter.ts";
+import type { Settings } from "./settings.ts";
 
-/** What the log says of a connection from its start to its end. */
-interface Facts {
-  readonly user: string;
-  readonly tier: string;
-  readonly address: string;
-  readonly route: string;
-  readonly requestId: string;
+const SWEEP_INTERVAL_MS = 2_000;
+
+interface ConnectionsOptions {
+  readonly desk: AdmissionDesk;
+  readonly reporter: Reporter;
+  readonly settings: () => Settings;
+  /** The thread's counters. */
+  readonly cells: Float64Array;
+  readonly buckets: BucketView;
+  readonly activity: Float64Array;
+  readonly clock: SharedClock;
 }
 
-export class Connections {
-  readonly #desk: AdmissionDesk;
-  readonly #reporter: Reporter;
-  readonly #cells: Float64Array;
-  readonly #open = new Map<Connection, Facts>();
+/** What is known of a connection from its start to its end. */
+interface OpenConnection {
+  readonly connection: Connection;
+  /** What the log says of it. */
+  readonly facts: {
+    readonly user: string;
+    readonly tier: string;
+    readonly address: string;
+    readonly route: string;
+    readonly requestId: string;
+  };
+  readonly canDrop: boolean;
+  readonly notice: LimitNotice;
+  buckets: BucketCells;
+  /** What the client had sent when the sweep last looked. */
+  clientBytes: number;
+  /** Messages above a limit, whatever was done with them. */
+  limited: number;
+}
+
+const LIMITED_COUNTER = {
+  delay: Counter.messagesDelayed,
+  drop: Counter.messagesDropped,
+  close: Counter.messagesClosedOn,
+  log: Counter.messagesLogged,
+} as const satisfies Record<OnExceed, number>;
+
+export class Connections implements ConnectionObserver {
+  readonly #options: ConnectionsOptions;
+  /** By the id of the grant. */
+  readonly #open = new Map<number, OpenConnection>();
+  /** Runs while there are connections. */
+  #sweepTimer: NodeJS.Timeout | null = null;
   /** Why all connections are to end; null as long as they are not. */
   #closing: CloseReasonName | null = null;
 
-  constructor(desk: AdmissionDesk, reporter: Reporter, cells: Float64Array) {
-    this.#desk = desk;
-    this.#reporter = reporter;
-    this.#cells = cells;
+  constructor(options: ConnectionsOptions) {
+    this.#options = options;
   }
 
   /** The client has its 101: both sockets and the grant are the connection's from here. */
   start(upgrade: AdmittedUpgrade, dialed: Extract<Dialed, { kind: "switched" }>): void {
     const { settings, route, client, pending } = upgrade;
     const { limits, timeouts } = settings.config;
+    const extensions = joinedHeader(dialed.rawHeaders, "sec-websocket-extensions");
     const connection = new Connection({
       client: pending.socket,
       backend: dialed.socket,
       grant: dialed.grant,
-      reservedBits: reservedBitsFor(joinedHeader(dialed.rawHeaders, "sec-websocket-extensions")),
+      reservedBits: reservedBitsFor(extensions),
       maxMessageBytes: limits.maxMessageSize ?? Number.POSITIVE_INFINITY,
+      controlFrames: limits.controlFrames,
       closeTimeoutMs: timeouts.close,
       closeCodes: route.closeCodes,
-      cells: this.#cells,
+      cells: this.#options.cells,
       observer: this,
     });
-    this.#open.set(connection, {
-      user: client.user,
-      tier: client.tier,
-      address: client.address,
-      route: route.id,
-      requestId: upgrade.requestId,
-    });
+    const open: OpenConnection = {
+      connection,
+      facts: {
+        user: client.user,
+        tier: client.tier,
+        address: client.address,
+        route: route.id,
+        requestId: upgrade.requestId,
+      },
+      canDrop: canDropMessages(extensions),
+      notice: new LimitNotice(joinedHeader(dialed.rawHeaders, "sec-websocket-protocol") ?? null),
+      buckets: dialed.grant.buckets,
+      clientBytes: 0,
+      limited: 0,
+    };
+    this.#open.set(dialed.grant.id, open);
+    this.#sweepTimer ??= setInterval(() => this.#sweep(), SWEEP_INTERVAL_MS);
+    this.#limit(open);
     connection.start({ fromClient: pending.release(), fromBackend: dialed.head });
     if (this.#closing !== null) connection.close(this.#closing);
+  }
+
+  /** New settings: the limits of open connections follow them from their next message on. */
+  configure(): void {
+    for (const open of this.#open.values()) this.#limit(open);
+  }
+
+  changeBuckets(id: number, buckets: BucketCells): void {
+    const open = this.#open.get(id);
+    if (open === undefined) return;
+    open.buckets = buckets;
+    this.#limit(open);
+  }
+
+  close(id: number, reason: CloseReasonName): void {
+    this.#open.get(id)?.connection.close(reason);
   }
 
   /** Those whose backend is still being dialled are closed as soon as they open. */
   closeAll(reason: CloseReasonName): void {
     this.#closing = reason;
-    for (const connection of this.#open.keys()) connection.close(reason);
+    for (const { connection } of this.#open.values()) connection.close(reason);
   }
 
   destroyAll(): void {
-    for (const connection of this.#open.keys()) connection.destroy();
+    for (const { connection } of this.#open.values()) connection.destroy();
   }
 
-  onTeardown(connection: Connection, summary: ConnectionSummary): void {
-    const facts = this.#open.get(connection);
-    this.#open.delete(connection);
-    this.#desk.release(connection.grant, summary);
-    this.#reporter.connectionEnded(connection.grant, { ...facts, ...summary });
+  onTeardown({ grant }: Connection, summary: ConnectionSummary): void {
+    const open = this.#open.get(grant.id);
+    this.#open.delete(grant.id);
+    if (this.#open.size === 0) this.#stopSweeping();
+    this.#options.desk.release(grant, summary);
+    if (open !== undefined) this.#options.reporter.connectionEnded(grant, open.facts, summary, open.limited);
   }
 
-  onProtocolError(connection: Connection, side: "client" | "backend", error: ProtocolError): void {
-    const { grant } = connection;
-    this.#reporter.log(side === "client" ? "info" : "warn", "protocol error", {
+  onLimited({ grant }: Connection, action: OnExceed, messages: number, retryAfterMs: number): void {
+    const open = this.#open.get(grant.id);
+    if (open === undefined) return;
+    const cell = grant.counterSlot + LIMITED_COUNTER[action];
+    this.#options.cells[cell] = (this.#options.cells[cell] ?? 0) + messages;
+    open.limited += messages;
+    if (action === "log") this.#options.reporter.messagesOverLimit(grant, { ...open.facts, messages });
+    if (action !== "drop") return;
+    this.#options.reporter.messagesDropped(grant.id, messages, open.facts);
+    const notices = this.#options.settings().routes.find(open.facts.route)?.notices ?? null;
+    const text = open.notice.textFor(notices, retryAfterMs, performance.now());
+    if (text !== null) open.connection.notify(text);
+  }
+
+  onDelayed(_connection: Connection, delayMs: number): void {
+    this.#options.reporter.messageDelayed(delayMs);
+  }
+
+  onProtocolError({ grant }: Connection, side: "client" | "backend", error: ProtocolError): void {
+    this.#options.reporter.log(side === "client" ? "info" : "warn", "protocol error", {
       side,
       error: error.code,
       reason: error.message,
-      address: this.#open.get(connection)?.address,
+      address: this.#open.get(grant.id)?.facts.address,
       pool: grant.pool,
       backend: grant.backend,
     });
+  }
+
+  /** One look at all connections now and then, so that the message path keeps no times. */
+  #sweep(): void {
+    const nowMs = this.#options.clock.nowMs();
+    for (const open of this.#open.values()) {
+      const { clientBytes, grant } = open.connection;
+      if (clientBytes === open.clientBytes) continue;
+      open.clientBytes = clientBytes;
+      if (grant.activityCell !== null) this.#options.activity[grant.activityCell] = nowMs;
+    }
+  }
+
+  #stopSweeping(): void {
+    if (this.#sweepTimer !== null) clearInterval(this.#sweepTimer);
+    this.#sweepTimer = null;
+  }
+
+  #limit({ connection, facts, buckets, canDrop }: OpenConnection): void {
+    const { settings, buckets: view, clock } = this.#options;
+    connection.limit(limitsOf({ ...facts, buckets, canDrop }, settings(), view), () => clock.nowNs());
   }
 }

@@ -6,8 +6,11 @@ import type { TLSSocket } from "node:tls";
 import type { RouteConfig } from "../config/schema.ts";
 import { Refusal } from "../errors.ts";
 import type { Grant } from "../shared-memory/channel.ts";
+import { answerForDropping, offerForDropping } from "../ws/extensions.ts";
+import { joinedHeader } from "../ws/handshake.ts";
 import type { AdmissionDesk } from "./admission-desk.ts";
 import { backendHeaders, backendPath } from "./backend-headers.ts";
+import { mayDrop } from "./connection-limits.ts";
 import { Dial, type DialResult } from "./dial.ts";
 import type { Client } from "./identify.ts";
 import type { PendingClient } from "./pending-client.ts";
@@ -24,6 +27,8 @@ export interface AdmittedUpgrade {
   readonly route: RouteConfig;
   readonly client: Client;
   readonly requestId: string;
+  /** Port that the client reached us on; 0 for a Unix socket. */
+  readonly localPort: number;
 }
 
 /** What the last dial came to, and the grant it was made with. */
@@ -71,18 +76,23 @@ async function dialOnce(upgrade: AdmittedUpgrade, target: DialTarget): Promise<D
     target: upgrade.target,
     dialTarget: target,
     isSecure: socket.encrypted === true,
-    localPort: socket.localPort ?? 0,
-    clientIpHeader: settings.config.clientIpHeader,
+    localPort: upgrade.localPort,
+    trustedHeaders: settings.trustedHeaders,
     requestId: upgrade.requestId,
   });
   headers.push("Connection", "Upgrade", "Upgrade", "websocket");
+  const offer = joinedHeader(request.rawHeaders, "sec-websocket-extensions");
+  const isDropping = mayDrop(client.tier, route.id, settings);
+  const offeredExtensions = isDropping ? offerForDropping(offer) : offer;
+  if (isDropping) replaceHeader(headers, "Sec-WebSocket-Extensions", offeredExtensions);
   const dial = new Dial({
     target,
     path: backendPath(route, upgrade.target, target),
     headers,
-    key: request.headers["sec-websocket-key"] ?? "",
-    offeredProtocols: request.headers["sec-websocket-protocol"],
-    offeredExtensions: request.headers["sec-websocket-extensions"],
+    key: joinedHeader(request.rawHeaders, "sec-websocket-key") ?? "",
+    offeredProtocols: joinedHeader(request.rawHeaders, "sec-websocket-protocol"),
+    offeredExtensions,
+    answerExtensions: isDropping ? answerForDropping : null,
     handshakeTimeoutMs: settings.config.timeouts.backendHandshake,
     maxHeaderSize: settings.config.limits.maxHeaderSize,
   });
@@ -108,4 +118,12 @@ function mayRetry(failure: Refusal, outcome: DialResult | Refusal, { pool }: Dia
   if (failure.code === "backend_timeout") return pool.retryOn.includes("timeout");
   if (outcome instanceof Refusal || outcome.kind !== "answered") return false;
   return pool.retryOn.includes(outcome.response.statusCode ?? 0);
+}
+
+/** Undefined takes the header out. */
+function replaceHeader(headers: string[], name: string, value: string | undefined): void {
+  for (let i = headers.length - 2; i >= 0; i -= 2) {
+    if (headers[i]?.toLowerCase() === name.toLowerCase()) headers.splice(i, 2);
+  }
+  if (value !== undefined) headers.push(name, value);
 }

@@ -18,6 +18,8 @@ export interface DialRequest {
   readonly key: string;
   readonly offeredProtocols: string | undefined;
   readonly offeredExtensions: string | undefined;
+  /** Makes the client's `Sec-WebSocket-Extensions` of the backend's; null leaves it as it is. */
+  readonly answerExtensions: ((answer: string) => string) | null;
   /** Milliseconds from the connected socket to the whole head of the answer. */
   readonly handshakeTimeoutMs: number;
   readonly maxHeaderSize: number;
@@ -106,7 +108,22 @@ export class Dial {
     });
     if (fault !== null) return this.#failAnswer(fault);
     this.#letGo();
-    this.#resolve({ kind: "switched", socket: this.#socket, rawHeaders, head });
+    this.#resolve({
+      kind: "switched",
+      socket: this.#socket,
+      rawHeaders: this.#answerHeaders(rawHeaders),
+      head,
+    });
+  }
+
+  #answerHeaders(rawHeaders: readonly string[]): readonly string[] {
+    const { answerExtensions } = this.#options;
+    if (answerExtensions === null) return rawHeaders;
+    return rawHeaders.map((value, i) =>
+      i % 2 === 1 && rawHeaders[i - 1]?.toLowerCase() === "sec-websocket-extensions"
+        ? answerExtensions(value)
+        : value,
+    );
   }
 
   /** Not a 101: what it is, and where it ends, is for Node's parser to say. The timeout goes on. */
@@ -115,12 +132,14 @@ export class Dial {
     this.#socket.off("end", this.#onClose);
     this.#socket.off("close", this.#onClose);
     readAnswer(this.#socket, bytes, this.#options.maxHeaderSize).then(
-      (response) => {
-        this.#letGo();
-        this.#resolve({ kind: "answered", response });
-      },
+      (response) => this.#answer(response),
       (error: Error & { code?: string }) => this.#failAnswer(error.code ?? error.message),
     );
+  }
+
+  #answer(response: http.IncomingMessage): void {
+    this.#letGo();
+    this.#resolve({ kind: "answered", response });
   }
 
   #failAnswer(reason: string): void {

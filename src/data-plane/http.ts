@@ -20,6 +20,9 @@ import { tlsOptions, type DialTarget, type Settings } from "./settings.ts";
 /** An idle socket to a backend is kept this long for the next request. */
 const IDLE_BACKEND_SOCKET_MS = 30_000;
 
+/** Counted as the status of a request whose client left before it had one; nginx's number for it. */
+const CLIENT_LEFT = 499;
+
 interface Forwarder {
   readonly settings: () => Settings;
   readonly desk: AdmissionDesk;
@@ -28,28 +31,34 @@ interface Forwarder {
 
 type ProxyError = Error & { readonly code?: string };
 
-class IdleTimeout extends Error {}
+/** A request at a backend. */
+interface Exchange {
+  readonly target: DialTarget;
+  /** Null until it has a socket. */
+  outgoing: http.ClientRequest | null;
+}
+
+class BackendTimeout extends Error {}
 
 export class PlainRequests {
   readonly #context: Forwarder;
   readonly #proxy = httpProxy.createProxyServer({ xfwd: false });
   readonly #agents = new WeakMap<DialTarget, http.Agent>();
-  /** The request to the backend that serves a client's request, to know whether its socket was reused. */
-  readonly #outgoing = new WeakMap<http.IncomingMessage, http.ClientRequest>();
+  /** By the client's request. */
+  readonly #exchanges = new WeakMap<http.IncomingMessage, Exchange>();
   #isDraining = false;
 
   constructor(context: Forwarder) {
     this.#context = context;
-    this.#proxy.on("proxyReq", (outgoing, request, response) => {
-      this.#outgoing.set(request, outgoing);
+    this.#proxy.on("proxyReq", (outgoing, request, response, _options, socket) => {
+      const exchange = this.#exchanges.get(request);
+      if (exchange === undefined) return;
+      exchange.outgoing = outgoing;
+      limitConnectTime(socket, exchange.target);
       frameBody(outgoing, request);
-      outgoing.on("upgrade", (_answer, socket) => {
-        socket.destroy();
-        const message = "the backend switched protocols unasked";
-        this.#refuse(request, response, new Refusal("backend_failed", { message }));
-      });
-      const idleMs = this.#context.settings().config.timeouts.http;
-      outgoing.setTimeout(idleMs, () => outgoing.destroy(new IdleTimeout(`no byte for ${idleMs} ms`)));
+      // http-proxy drops an empty query.
+      outgoing.path = request.url ?? "/";
+      this.#watch(outgoing, request, response);
     });
     this.#proxy.on("proxyRes", (answer, request, response) => this.#onAnswer(answer, request, response));
   }
@@ -63,7 +72,9 @@ export class PlainRequests {
     const { desk, reporter } = this.#context;
     const settings = this.#context.settings();
     let pool: string | null = null;
-    response.on("close", () => reporter.requestEnded(pool, response.statusCode));
+    response.on("close", () => {
+      reporter.requestEnded(pool, response.headersSent ? response.statusCode : CLIENT_LEFT);
+    });
     try {
       const target = parseRequest(request);
       const route = settings.routes.match(target);
@@ -71,7 +82,11 @@ export class PlainRequests {
       if (route.http === "reject") throw new Refusal("http_rejected");
       const socket = request.socket as Socket & Partial<Pick<TLSSocket, "encrypted">>;
       const client = identify(request, socket, settings);
-      const grant = await desk.admit({ kind: "request", pool, tier: client.tier, user: client.user });
+      const grant = await desk.admit(
+        { kind: "request", pool, route: route.id, tier: client.tier, user: client.user },
+        null,
+      );
+      if (response.destroyed) throw new Refusal("client_gone");
       const dialTarget = settings.target(grant.pool, grant.backend);
       if (dialTarget === undefined) throw new Refusal("no_backend");
       const headers = backendHeaders({
@@ -82,12 +97,11 @@ export class PlainRequests {
         dialTarget,
         isSecure: socket.encrypted === true,
         localPort: socket.localPort ?? 0,
-        clientIpHeader: settings.config.clientIpHeader,
-        requestId: requestIdOf(request.headers["x-request-id"], client.isPeerTrusted),
+        trustedHeaders: settings.trustedHeaders,
+        requestId: requestIdOf(request, client.isPeerTrusted),
       });
       request.url = backendPath(route, target, dialTarget);
       request.headers = headerObject(headers);
-      socket.setTimeout(settings.config.timeouts.http);
       this.#forward(request, response, dialTarget);
     } catch (error) {
       this.#refuse(request, response, error);
@@ -96,6 +110,7 @@ export class PlainRequests {
 
   #forward(request: http.IncomingMessage, response: http.ServerResponse, target: DialTarget): void {
     const { host, port, socketPath, secure } = target.config.target;
+    this.#exchanges.set(request, { target, outgoing: null });
     this.#proxy.web(
       request,
       response,
@@ -109,12 +124,26 @@ export class PlainRequests {
         // Sends `request.url` as it is, instead of what URL would make of it.
         toProxy: true,
         agent: this.#agentFor(target),
-        connectTimeout: target.pool.connectTimeout,
         secure: target.config.tls?.verify ?? true,
         ssl: secure ? tlsOptions(target) : {},
       },
-      (error: ProxyError) => this.#onError(error, request, response, target),
+      (error: ProxyError) => this.#onError(error, request, response),
     );
+  }
+
+  /** For what http-proxy does not: silence, and a backend that switches protocols by itself. */
+  #watch(outgoing: http.ClientRequest, request: http.IncomingMessage, response: http.ServerResponse): void {
+    const idleMs = this.#context.settings().config.timeouts.http;
+    outgoing.setTimeout(idleMs, () => {
+      // Where the client owes the next byte, the backend is not to blame.
+      if (!request.complete && !outgoing.writableNeedDrain) response.destroy();
+      else outgoing.destroy(new BackendTimeout(`no byte for ${idleMs} ms`));
+    });
+    outgoing.on("upgrade", (_answer, socket) => {
+      socket.destroy();
+      const message = "the backend switched protocols unasked";
+      this.#refuse(request, response, new Refusal("backend_failed", { message }));
+    });
   }
 
   #onAnswer(
@@ -134,26 +163,20 @@ export class PlainRequests {
     });
   }
 
-  #onError(
-    cause: ProxyError,
-    request: http.IncomingMessage,
-    response: http.ServerResponse,
-    target: DialTarget,
-  ): void {
+  #onError(cause: ProxyError, request: http.IncomingMessage, response: http.ServerResponse): void {
     if (response.headersSent || response.destroyed) {
       response.destroy();
       return;
     }
     // A backend may close an idle socket in the moment that we choose it: that is no failure of the
     // request, and one without a body can be sent again.
-    const isStale = cause.code === "ECONNRESET" && this.#outgoing.get(request)?.reusedSocket === true;
+    const exchange = this.#exchanges.get(request);
+    const isStale = cause.code === "ECONNRESET" && exchange?.outgoing?.reusedSocket === true;
     if (isStale && isRepeatable(request)) {
-      this.#outgoing.delete(request);
-      this.#forward(request, response, target);
+      this.#forward(request, response, exchange.target);
       return;
     }
-    const isTimeout = cause instanceof IdleTimeout || cause.code === "ECONNECT_TIMEOUT";
-    const code = isTimeout ? "backend_timeout" : "backend_failed";
+    const code = cause instanceof BackendTimeout ? "backend_timeout" : "backend_failed";
     const reason = cause.code ?? cause.message;
     this.#refuse(request, response, new Refusal(code, { message: `the backend failed: ${reason}`, cause }));
   }
@@ -167,7 +190,7 @@ export class PlainRequests {
     }
     const { status, headers, body } = refusalAnswer(refusal);
     // What is left of the request's body is not worth reading, nor what comes after a malformed one.
-    const isLast = !request.complete || refusal.code === "bad_request";
+    const isLast = (hasBody(request) && !request.complete) || refusal.code === "bad_request";
     const persistence = isLast ? "close" : this.#persistence(request, response);
     response.writeHead(status, { ...headers, Connection: connectionHeader(headers, persistence) });
     response.end(body);
@@ -203,6 +226,17 @@ function parseRequest(request: http.IncomingMessage): RequestTarget {
   return parseTarget(request.url ?? "", hosts[0] ?? "");
 }
 
+/** Bounds the time until a new socket can carry the request: with TLS, until after the handshake. */
+function limitConnectTime(socket: Socket, { config, pool }: DialTarget): void {
+  if (!socket.connecting) return;
+  const timer = setTimeout(() => {
+    socket.destroy(new BackendTimeout(`not connected within ${pool.connectTimeout} ms`));
+  }, pool.connectTimeout);
+  const clear = (): void => clearTimeout(timer);
+  socket.once(config.target.secure ? "secureConnect" : "connect", clear);
+  socket.once("close", clear);
+}
+
 /**
  * A body that came in chunks goes on in chunks. By itself Node would frame it only for methods that
  * usually have a body; the backend would read that of a GET or DELETE as the next request.
@@ -213,11 +247,14 @@ function frameBody(outgoing: http.ClientRequest, request: http.IncomingMessage):
   outgoing.setHeader("transfer-encoding", "chunked");
 }
 
-/** Safe and without a body, which would be consumed by the first try. */
-function isRepeatable({ method, headersDistinct }: http.IncomingMessage): boolean {
-  if (method !== "GET" && method !== "HEAD") return false;
+/** Without effects, and without a body, which would be consumed by the first try. */
+function isRepeatable(request: http.IncomingMessage): boolean {
+  return (request.method === "GET" || request.method === "HEAD") && !hasBody(request);
+}
+
+function hasBody({ headersDistinct }: http.IncomingMessage): boolean {
   const length = headersDistinct["content-length"]?.[0] ?? "0";
-  return length === "0" && headersDistinct["transfer-encoding"] === undefined;
+  return length !== "0" || headersDistinct["transfer-encoding"] !== undefined;
 }
 
 /** As http-proxy wants them: one value, or all of a repeated header's. */

@@ -5,6 +5,7 @@ import type { Socket } from "node:net";
 import { Refusal } from "../errors.ts";
 import { joinedHeader } from "../ws/handshake.ts";
 import { clientAddress, plainAddress } from "./client-address.ts";
+import { ipUser } from "./identity-value.ts";
 import type { Settings } from "./settings.ts";
 
 export interface Client {
@@ -14,6 +15,7 @@ export interface Client {
   readonly isPeerTrusted: boolean;
   /** The client's own address, past the trusted proxies in front. */
   readonly address: string;
+  /** From the first source that yields one, else `ip:` and the address: safe in a log, not in a header. */
   readonly user: string;
   readonly tier: string;
 }
@@ -26,7 +28,14 @@ export function identify(request: IncomingMessage, socket: Socket, settings: Set
   const forwarded = joinedHeader(request.rawHeaders, settings.config.clientIpHeader);
   const address =
     isPeerTrusted && forwarded !== undefined ? clientAddress(peer, forwarded, settings.trustedProxies) : peer;
-  return { peer, isPeerTrusted, address, user: `ip:${address}`, tier: settings.defaultTier };
+  const { user, tier } = settings.identity.find(request, isPeerTrusted);
+  return {
+    peer,
+    isPeerTrusted,
+    address,
+    user: user ?? ipUser(address),
+    tier: tier ?? settings.defaultTier,
+  };
 }
 
 /**

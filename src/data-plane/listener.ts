@@ -40,7 +40,7 @@ export class Listener {
       noDelay: true,
       // A request without one is refused with the others, in our words and our log.
       requireHostHeader: false,
-      shouldUpgradeCallback: (request) => isWebSocketUpgrade(request.headers),
+      shouldUpgradeCallback: (request) => isWebSocketUpgrade(request),
     });
     this.#server.on("connection", (socket: net.Socket) => socket.on("error", ignoreError));
     this.#server.on("request", (request, response) => this.#onRequest(request, response));

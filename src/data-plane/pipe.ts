@@ -3,25 +3,14 @@
 
 import type { Socket } from "node:net";
 import { parseClosePayload } from "../ws/close.ts";
-import { FrameScanner } from "../ws/frame-scanner.ts";
-import { Opcode, type ProtocolError } from "../ws/protocol.ts";
+import type { OnExceed } from "../config/schema-limits.ts";
+import { FrameScanner, type FrameScannerOptions } from "../ws/frame-scanner.ts";
+import { Opcode } from "../ws/protocol.ts";
+import { ControlFrameLimit, type ControlFrameRate } from "./control-frame-limit.ts";
 import { FrameWriter } from "./frame-writer.ts";
-
-/** What a pipe tells the connection that owns it. */
-export interface PipeOwner {
-  /** The source's Close frame was read (and passed on, where the sink was still to get one). */
-  onCloseReceived(pipe: Pipe): void;
-  /** Our own Close has been written to the sink. */
-  onCloseSent(pipe: Pipe): void;
-  onProtocolError(pipe: Pipe, error: ProtocolError): void;
-  /** A frame header announced a message above the limit; nothing of that frame was passed on. */
-  onMessageTooBig(pipe: Pipe): void;
-  /** The source has sent a FIN. */
-  onSourceEnd(pipe: Pipe): void;
-  onSourceClosed(pipe: Pipe): void;
-  /** The socket that this pipe reads takes bytes again. */
-  onDrain(reader: Pipe): void;
-}
+import { type GateLimits, type GateOwner, MessageGate } from "./message-gate.ts";
+import type { PipeOwner } from "./pipe-owner.ts";
+import { countRead } from "./read-garbage.ts";
 
 /** Where one direction's figures are counted: indices into the thread's counter cells. */
 interface PipeCounters {
@@ -38,8 +27,29 @@ interface PipeOptions {
   readonly reservedBits: number;
   /** Bytes of payload on the wire, summed over fragments; Infinity for no limit. */
   readonly maxMessageBytes: number;
+  /** Null for no limit. */
+  readonly controlFrames: ControlFrameRate | null;
   readonly counters: PipeCounters;
 }
+
+/** Why reading a chunk stopped: at its end, behind a Close, or before a message that is too big. */
+type ChunkStop = "end" | "close" | "too big";
+
+interface ChunkRest {
+  readonly bytes: Buffer;
+  /** Where reading it stopped. */
+  readonly at: number;
+  readonly stop: ChunkStop;
+}
+
+const UNLIMITED: GateLimits = { messages: [], bytes: null, onExceed: "log", maxDelayMs: 0 };
+
+/**
+ * Offsets of the messages of the chunk at hand; one array for all pipes of the thread, since a chunk is
+ * dealt with at once. A frame takes 2 bytes at least, and a read is no more than 64 KiB and a carry; what
+ * a client sends before its 101 may be twice as much, but its frames take 6.
+ */
+const messageStarts = new Int32Array(33_000);
 
 /**
  * - `relaying`: bytes go through.
@@ -49,7 +59,7 @@ interface PipeOptions {
  */
 type PipeState = "relaying" | "finishing" | "discarding" | "ended";
 
-export class Pipe {
+export class Pipe implements GateOwner {
   readonly owner: PipeOwner;
   readonly source: Socket;
   readonly writer: FrameWriter;
@@ -61,6 +71,14 @@ export class Pipe {
   readonly #scanner: FrameScanner;
   readonly #counters: PipeCounters;
   readonly #maxMessageBytes: number;
+  readonly #controlFrames: ControlFrameLimit | null;
+  readonly #scannerOptions: FrameScannerOptions;
+  #gate: MessageGate | null = null;
+  /** What is left to do with the chunk at hand once the gate has let all of it through. */
+  #afterHeld: ChunkRest | null = null;
+  /** The source's FIN has come while a part of what it sent is held back. */
+  #endsAfterHeld = false;
+  #waitingText: Buffer | null = null;
   #state: PipeState = "relaying";
   #waitingClose: Buffer | null = null;
 
@@ -68,9 +86,12 @@ export class Pipe {
     this.owner = options.owner;
     this.source = options.source;
     this.writer = new FrameWriter(options.sink);
-    this.#scanner = new FrameScanner({ masked: options.masked, reservedBits: options.reservedBits });
+    this.#scannerOptions = { masked: options.masked, reservedBits: options.reservedBits };
+    this.#scanner = new FrameScanner(this.#scannerOptions);
     this.#counters = options.counters;
     this.#maxMessageBytes = options.maxMessageBytes;
+    this.#controlFrames =
+      options.controlFrames === null ? null : new ControlFrameLimit(options.controlFrames);
   }
 
   /** Nothing that the source sends means anything any more. */
@@ -80,17 +101,37 @@ export class Pipe {
 
   /** True where the sink has got a part of a frame only; it cannot be sent a Close then. */
   get isInsideFrame(): boolean {
-    return this.#state !== "discarding" && !this.writer.isClosed && !this.#scanner.isAtFrameBoundary;
+    return (
+      this.#state !== "discarding" &&
+      !this.writer.isClosed &&
+      this.#gate?.isHoldingBack !== true &&
+      !this.#scanner.isAtFrameBoundary
+    );
   }
 
   onData(chunk: Buffer): void {
+    countRead(chunk.length);
     if (this.#state === "relaying") this.#relay(chunk);
     else if (this.#state !== "ended") this.#wait(chunk);
   }
 
+  /** The source has sent a FIN. Node tells so even while reading is paused: what is held back goes first. */
+  onEnd(): void {
+    if (this.#afterHeld === null) this.owner.onSourceEnd(this);
+    else this.#endsAfterHeld = true;
+  }
+
   /** The sink takes bytes again. */
   onDrain(): void {
-    if (this.source.isPaused()) this.source.resume();
+    this.resumeSource();
+  }
+
+  /** Limits of the source's messages, from the next one on; null lifts them. */
+  limit(limits: GateLimits | null, nowNs: () => number): void {
+    if (this.#gate !== null) this.#gate.changeLimits(limits ?? UNLIMITED);
+    else if (limits !== null) {
+      this.#gate = new MessageGate(this, limits, new FrameScanner(this.#scannerOptions), nowNs);
+    }
   }
 
   /**
@@ -104,10 +145,22 @@ export class Pipe {
     else this.#writeWaitingClose();
   }
 
+  /** Puts a text message of ours between two messages of the source; not where one waits already. */
+  notify(frame: Buffer): void {
+    if (this.#state !== "relaying" || this.#waitingText !== null) return;
+    this.#waitingText = frame;
+    if (this.#scanner.isAtMessageBoundary) this.#writeWaitingText();
+  }
+
   /** Nothing more goes through: the sink is gone, or the frame at hand must not reach it. */
   stop(): void {
     if (this.#state === "ended") return;
     this.#enter("discarding");
+    this.#gate?.stop();
+    const held = this.#afterHeld;
+    this.#afterHeld = null;
+    if (held?.stop === "close") this.#receiveClose(held.bytes);
+    this.#endIfWaiting();
     // Reading may have been paused for a sink that no longer counts.
     this.source.resume();
   }
@@ -115,7 +168,54 @@ export class Pipe {
   /** The source is gone, or what it sends cannot be understood any more. */
   end(): void {
     this.#enter("ended");
+    this.#gate?.stop();
     this.source.resume();
+  }
+
+  forward(bytes: Buffer, messages: number): void {
+    const { cells, messages: messageCell, bytes: byteCell } = this.#counters;
+    this.messages += messages;
+    this.bytes += bytes.length;
+    cells[messageCell] = (cells[messageCell] as number) + messages;
+    cells[byteCell] = (cells[byteCell] as number) + bytes.length;
+    if (!this.writer.forward(bytes)) this.source.pause();
+  }
+
+  pauseSource(): void {
+    this.source.pause();
+  }
+
+  /** Reads on, unless the sink is full or tokens are waited for. */
+  resumeSource(): void {
+    if (!this.source.isPaused() || this.writer.socket.writableNeedDrain) return;
+    if (this.#gate?.isWaiting !== true) this.source.resume();
+  }
+
+  onLimited(action: OnExceed, messages: number, retryAfterMs: number): void {
+    this.owner.onLimited(action, messages, retryAfterMs);
+  }
+
+  onDelayed(delayMs: number): void {
+    this.owner.onDelayed(delayMs);
+  }
+
+  onRateExceeded(): void {
+    // What was let through ends at a message boundary, wherever the source stands.
+    this.stop();
+    this.owner.onRateExceeded(this);
+  }
+
+  onHeldPassed(): void {
+    const held = this.#afterHeld;
+    this.#afterHeld = null;
+    if (held !== null) this.#finishChunk(held);
+    this.#endIfWaiting();
+  }
+
+  #endIfWaiting(): void {
+    if (!this.#endsAfterHeld) return;
+    this.#endsAfterHeld = false;
+    this.owner.onSourceEnd(this);
   }
 
   #enter(state: PipeState): void {
@@ -125,47 +225,81 @@ export class Pipe {
   /** The message path: one pass over the frame headers of the chunk, one write. */
   #relay(chunk: Buffer): void {
     const scanner = this.#scanner;
+    const gate = this.#gate;
+    gate?.beforeChunk(scanner);
     const bytes = scanner.feed(chunk);
     let at = 0;
     let messages = 0;
+    let controlFrames = 0;
+    let stop: ChunkStop = "end";
     for (;;) {
       at = scanner.next(bytes, at);
       if (!scanner.frameReady) break;
       const { opcode } = scanner;
       if (opcode >= Opcode.close) {
-        if (opcode === Opcode.close) return this.#relayClose(bytes, at, messages);
-      } else {
-        if (scanner.messageLength > this.#maxMessageBytes) {
-          this.#forward(bytes, scanner.frameStart, messages);
-          this.stop();
-          this.owner.onMessageTooBig(this);
-          return this.#findClose(bytes, at);
-        }
-        if (opcode !== Opcode.continuation) messages += 1;
+        controlFrames += 1;
+        if (opcode === Opcode.close) stop = "close";
+      } else if (scanner.messageLength > this.#maxMessageBytes) {
+        stop = "too big";
+      } else if (opcode !== Opcode.continuation) {
+        messageStarts[messages] = scanner.frameStart;
+        messages += 1;
       }
-      if (at === bytes.length) break;
+      if (at === bytes.length || stop !== "end") break;
     }
-    this.#forward(bytes, at, messages);
-    if (scanner.error !== null) this.#fail(scanner.error);
+    const end = stop === "too big" ? scanner.frameStart : at;
+    const passed = this.#pass(bytes, end, messages);
+    if (controlFrames > 0) this.#checkControlFrames(controlFrames);
+    if (passed === "passed" && stop === "end" && scanner.error === null) return;
+    const rest = { bytes, at, stop };
+    if (passed === "held") this.#afterHeld = rest;
+    else this.#finishChunk(rest);
   }
 
-  #relayClose(bytes: Buffer, end: number, messages: number): void {
+  #checkControlFrames(count: number): void {
+    if (this.#controlFrames?.take(count, performance.now()) === false) this.owner.onControlFlood(this);
+  }
+
+  #pass(bytes: Buffer, end: number, messages: number): "passed" | "held" | "ended" {
+    if (this.#gate !== null) {
+      const isInsideMessage = !this.#scanner.isAtMessageBoundary;
+      return this.#gate.pass({ bytes, end, starts: messageStarts, messages }, isInsideMessage);
+    }
+    let from = 0;
+    if (this.#waitingText !== null && messages > 0) {
+      from = messageStarts[0] as number;
+      if (from > 0) this.forward(bytes.subarray(0, from), 0);
+      this.#writeWaitingText();
+    }
+    if (end > from)
+      this.forward(from === 0 && end === bytes.length ? bytes : bytes.subarray(from, end), messages);
+    if (this.#waitingText !== null && this.#scanner.isAtMessageBoundary) this.#writeWaitingText();
+    return "passed";
+  }
+
+  /** What comes of a chunk once its messages have gone on. */
+  #finishChunk({ bytes, at, stop }: ChunkRest): void {
+    if (stop === "close") {
+      if (this.#state === "relaying") this.writer.markClosed();
+      if (this.#state !== "ended") this.#receiveClose(bytes);
+      return;
+    }
+    if (this.#state !== "relaying") return;
+    if (stop === "too big") {
+      this.stop();
+      this.owner.onMessageTooBig(this);
+      this.#findClose(bytes, at);
+    } else if (this.#scanner.error !== null) {
+      this.end();
+      this.owner.onProtocolError(this, this.#scanner.error);
+    }
+  }
+
+  /** The Close is the frame that was read last. */
+  #receiveClose(bytes: Buffer): void {
     this.closeReceived = parseClosePayload(this.#scanner.controlPayload(bytes));
-    this.#forward(bytes, end, messages);
-    this.writer.markClosed();
     this.end();
     this.owner.onCloseReceived(this);
-  }
-
-  #forward(bytes: Buffer, end: number, messages: number): void {
-    if (end === 0) return;
-    const { cells, messages: messageCell, bytes: byteCell } = this.#counters;
-    this.messages += messages;
-    this.bytes += end;
-    cells[messageCell] = (cells[messageCell] as number) + messages;
-    cells[byteCell] = (cells[byteCell] as number) + end;
-    const isTaken = this.writer.forward(end === bytes.length ? bytes : bytes.subarray(0, end));
-    if (!isTaken) this.source.pause();
   }
 
   /** Our Close is under way: passes on no more than the frame in flight, and looks for the source's Close. */
@@ -176,7 +310,7 @@ export class Pipe {
     if (this.#state === "finishing") {
       const frameEnd = Math.min(scanner.payloadRemaining, bytes.length);
       at = frameEnd === 0 ? 0 : scanner.next(bytes.subarray(0, frameEnd), 0);
-      this.#forward(bytes, at, 0);
+      if (at > 0) this.forward(bytes.subarray(0, at), 0);
       if (scanner.isAtFrameBoundary) this.#writeWaitingClose();
     }
     this.#findClose(bytes, at);
@@ -190,12 +324,16 @@ export class Pipe {
       at = scanner.next(bytes, at);
       if (!scanner.frameReady) break;
       if (scanner.opcode !== Opcode.close) continue;
-      this.closeReceived = parseClosePayload(scanner.controlPayload(bytes));
-      this.end();
-      return this.owner.onCloseReceived(this);
+      return this.#receiveClose(bytes);
     }
     // A peer that is being closed is past being told of its errors.
     if (scanner.error !== null) this.end();
+  }
+
+  #writeWaitingText(): void {
+    const frame = this.#waitingText;
+    this.#waitingText = null;
+    if (frame !== null && !this.writer.isClosed && !this.writer.forward(frame)) this.source.pause();
   }
 
   #writeWaitingClose(): void {
@@ -205,10 +343,5 @@ export class Pipe {
     this.writer.close(frame);
     this.stop();
     this.owner.onCloseSent(this);
-  }
-
-  #fail(error: ProtocolError): void {
-    this.end();
-    this.owner.onProtocolError(this, error);
   }
 }

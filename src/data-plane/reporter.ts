@@ -3,14 +3,24 @@
 import type { IncomingMessage } from "node:http";
 import type { Socket } from "node:net";
 import type { Refusal } from "../errors.ts";
-import type { Channel, Grant, LogFields, LogLevel, ToControl } from "../shared-memory/channel.ts";
+import type {
+  Channel,
+  ConnectionSummary,
+  Grant,
+  LogFields,
+  LogLevel,
+  ToControl,
+} from "../shared-memory/channel.ts";
 
 /** A client that left or misbehaves is everyday life; a failing backend or Weir itself is not. */
 const LEVEL_BY_ORIGIN = { client: "info", backend: "warn", weir: "warn", config: "error" } as const;
 
+const DELAY_BATCH_MS = 100;
+
 export class Reporter {
   readonly #channel: Channel<ToControl>;
   readonly #isAccessLogged: () => boolean;
+  #delaysMs: number[] = [];
 
   /** @param isAccessLogged `log.access`, which a reload may change */
   constructor(channel: Channel<ToControl>, isAccessLogged: () => boolean) {
@@ -53,9 +63,34 @@ export class Reporter {
     });
   }
 
+  messagesDropped(id: number, messages: number, { address }: { readonly address: string }): void {
+    this.#channel.postUnhurried({ type: "dropped", id, messages, address });
+  }
+
+  /** With `onExceed: log`: what a limit would have stopped. */
+  messagesOverLimit({ pool, backend }: Grant, facts: LogFields): void {
+    this.log("info", "messages above the limit let through", { pool, backend, ...facts });
+  }
+
+  /** Waits are told in batches: there may be thousands a second. */
+  messageDelayed(delayMs: number): void {
+    this.#delaysMs.push(delayMs);
+    if (this.#delaysMs.length > 1) return;
+    setTimeout(() => {
+      this.#channel.postUnhurried({ type: "delays", delaysMs: this.#delaysMs });
+      this.#delaysMs = [];
+    }, DELAY_BATCH_MS);
+  }
+
   /** The access line. */
-  connectionEnded({ pool, backend }: Grant, facts: LogFields): void {
-    if (this.#isAccessLogged()) this.log("info", "connection closed", { pool, backend, ...facts });
+  connectionEnded(
+    { pool, backend }: Grant,
+    facts: LogFields,
+    summary: ConnectionSummary,
+    limited: number,
+  ): void {
+    if (!this.#isAccessLogged()) return;
+    this.log("info", "connection closed", { pool, backend, ...facts, ...summary, limited });
   }
 
   log(level: LogLevel, message: string, fields: LogFields): void {

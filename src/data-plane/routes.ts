@@ -35,6 +35,11 @@ export class Routes {
     }));
   }
 
+  /** The route of this id; undefined where a reload took it away. */
+  find(id: string): RouteConfig | undefined {
+    return this.#routes.find(({ config }) => config.id === id)?.config;
+  }
+
   /** The first route that matches. Throws Refusal `no_route`. */
   match(target: RequestTarget): RouteConfig {
     const route = this.#routes.find(
@@ -90,9 +95,12 @@ function matchesAny(): boolean {
   return true;
 }
 
-/** In a host, `*` stands for exactly one label. */
+/** In a host, `*` stands for exactly one label. An IPv6 address is written in brackets. */
 function hostMatcher(pattern: string): Matcher {
-  const labels = pattern.toLowerCase().split(".");
+  const labels = pattern
+    .toLowerCase()
+    .replace(/^\[(.*)\]$/, "$1")
+    .split(".");
   return (host) => {
     const parts = host.split(".");
     return (

@@ -4,7 +4,9 @@ import { readFileSync } from "node:fs";
 import net from "node:net";
 import tls from "node:tls";
 import type { BackendConfig, Config, PoolConfig } from "../config/schema.ts";
+import type { TierConfig } from "../config/schema-limits.ts";
 import { TrustedProxies } from "./client-address.ts";
+import { IdentitySources, trustedHeaders } from "./identity-sources.ts";
 import { Routes } from "./routes.ts";
 
 /** A backend with all that dialling it needs. */
@@ -19,6 +21,9 @@ export class Settings {
   readonly config: Config;
   readonly routes: Routes;
   readonly trustedProxies: TrustedProxies;
+  /** Header lines that only trusted peers may send; lower case, `-` for `_`. */
+  readonly trustedHeaders: ReadonlySet<string>;
+  readonly identity: IdentitySources;
   /** The tier of users that no source gives another. */
   readonly defaultTier: string;
   readonly #targets = new Map<string, DialTarget>();
@@ -28,6 +33,8 @@ export class Settings {
     this.config = config;
     this.routes = new Routes(config.routes);
     this.trustedProxies = new TrustedProxies(config.trustedProxies);
+    this.trustedHeaders = trustedHeaders(config);
+    this.identity = new IdentitySources(config);
     this.defaultTier = Object.entries(config.tiers).find(([, tier]) => tier.default)?.[0] ?? "default";
     for (const [poolName, pool] of Object.entries(config.pools)) {
       for (const backend of pool.backends) {
@@ -38,6 +45,11 @@ export class Settings {
         });
       }
     }
+  }
+
+  /** The tier of this name; the default one where a reload took it away. */
+  tier(name: string): TierConfig | undefined {
+    return this.config.tiers[name] ?? this.config.tiers[this.defaultTier];
   }
 
   /** Undefined where a reload took the backend away between its grant and now. */

@@ -5,12 +5,13 @@ import type { IncomingMessage } from "node:http";
 import type { Socket } from "node:net";
 import { Refusal } from "../errors.ts";
 import type { Grant } from "../shared-memory/channel.ts";
-import { checkUpgradeRequest } from "../ws/handshake.ts";
+import { checkUpgradeRequest, joinedHeader } from "../ws/handshake.ts";
 import type { AdmissionDesk } from "./admission-desk.ts";
 import type { Connections } from "./connections.ts";
 import { dialWithRetries } from "./dial-with-retries.ts";
 import { identify } from "./identify.ts";
 import { PendingClient } from "./pending-client.ts";
+import { refuseByClose } from "./refuse-by-close.ts";
 import { passAnswer, refuseUpgrade } from "./refuse.ts";
 import type { Reporter } from "./reporter.ts";
 import { requestIdOf } from "./request-id.ts";
@@ -23,6 +24,8 @@ export interface UpgradeContext {
   readonly desk: AdmissionDesk;
   readonly connections: Connections;
   readonly reporter: Reporter;
+  /** Port of the listener; 0 for a Unix socket. The socket itself would have to ask the system for it. */
+  readonly localPort: () => number;
 }
 
 /** Carries one upgrade through; whatever comes of it is answered, logged and counted here. */
@@ -43,9 +46,19 @@ export async function onUpgrade(
     const route = settings.routes.match(target);
     pool = route.pool;
     const client = identify(request, socket, settings);
-    const requestId = requestIdOf(request.headers["x-request-id"], client.isPeerTrusted);
-    grant = await desk.admit({ kind: "connection", pool, tier: client.tier, user: client.user });
-    const admitted = { request, pending, settings, target, route, client, requestId };
+    const requestId = requestIdOf(request, client.isPeerTrusted);
+    const { tier, user } = client;
+    grant = await desk.admit({ kind: "connection", pool, route: route.id, tier, user }, pending);
+    const admitted = {
+      request,
+      pending,
+      settings,
+      target,
+      route,
+      client,
+      requestId,
+      localPort: context.localPort(),
+    };
     const dialed = await dialWithRetries(context, admitted, grant);
     if (dialed.kind === "answered") {
       pending.release();
@@ -64,8 +77,13 @@ export async function onUpgrade(
     reporter.upgradeRefused({ refusal, request, socket, pool });
     // A backend's own answer is already on its way.
     if (refusal.code === "backend_refused") return;
-    pending.release();
-    refuseUpgrade(request, socket, refusal);
+    const early = pending.release();
+    const { limits, timeouts } = settings.config;
+    if (limits.rejectWith === "close" && refusal.closeCode !== null && socket.writable) {
+      refuseByClose({ request, socket, head: early, refusal, closeTimeoutMs: timeouts.close });
+    } else {
+      refuseUpgrade(request, socket, refusal);
+    }
   }
 }
 
@@ -73,5 +91,5 @@ export async function onUpgrade(
 function parseUpgrade(request: IncomingMessage): RequestTarget {
   const fault = checkUpgradeRequest(request);
   if (fault !== null) throw new Refusal("bad_upgrade", { message: fault.message, status: fault.status });
-  return parseTarget(request.url ?? "", request.headers.host ?? "");
+  return parseTarget(request.url ?? "", joinedHeader(request.rawHeaders, "host") ?? "");
 }

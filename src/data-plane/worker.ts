@@ -2,6 +2,9 @@
 
 import { parentPort, workerData } from "node:worker_threads";
 import type { Config } from "../config/schema.ts";
+import { activityCells } from "../shared-memory/activity.ts";
+import { SharedClock } from "../shared-memory/clock.ts";
+import { BucketView } from "../shared-memory/bucket-table.ts";
 import { Channel, type ToControl, type ToWorker, type WorkerSetup } from "../shared-memory/channel.ts";
 import { CounterBlock } from "../shared-memory/counters.ts";
 import { AdmissionDesk } from "./admission-desk.ts";
@@ -18,14 +21,24 @@ class DataPlane {
   readonly #reporter: Reporter;
   readonly #connections: Connections;
   readonly #requests: PlainRequests;
+  readonly #buckets = new BucketView();
   readonly #listeners: Listener[] = [];
   #settings: Settings | null = null;
 
-  constructor(channel: Channel<ToControl>, counters: CounterBlock) {
+  constructor(channel: Channel<ToControl>, setup: WorkerSetup) {
     this.#channel = channel;
     this.#desk = new AdmissionDesk(channel);
     this.#reporter = new Reporter(channel, () => this.#current().config.log.access);
-    this.#connections = new Connections(this.#desk, this.#reporter, counters.cells);
+    for (const segment of setup.bucketSegments) this.#buckets.addSegment(segment);
+    this.#connections = new Connections({
+      desk: this.#desk,
+      reporter: this.#reporter,
+      settings: () => this.#current(),
+      cells: new CounterBlock(setup.counters).cells,
+      buckets: this.#buckets,
+      activity: activityCells(setup.activity),
+      clock: new SharedClock(setup.clockEpochNs),
+    });
     this.#requests = new PlainRequests({
       settings: () => this.#current(),
       desk: this.#desk,
@@ -43,8 +56,14 @@ class DataPlane {
         return this.#configure(message.version, message.config);
       case "listen":
         return void this.#listen(message);
+      case "bucket-segment":
+        return this.#buckets.addSegment(message.segment);
+      case "buckets":
+        return this.#connections.changeBuckets(message.id, message.buckets);
       case "stop-listening":
         return void this.#stopListening();
+      case "close":
+        return this.#connections.close(message.id, message.reason);
       case "close-all":
         return this.#connections.closeAll(message.reason);
       case "destroy-all":
@@ -63,6 +82,7 @@ class DataPlane {
     let error: string | null = null;
     try {
       this.#settings = new Settings(config);
+      this.#connections.configure();
     } catch (cause) {
       error = cause instanceof Error ? cause.message : String(cause);
     }
@@ -70,25 +90,22 @@ class DataPlane {
   }
 
   async #listen({ listener, address }: Extract<ToWorker, { type: "listen" }>): Promise<void> {
+    let port = 0;
+    const context = {
+      settings: () => this.#current(),
+      desk: this.#desk,
+      connections: this.#connections,
+      reporter: this.#reporter,
+      localPort: () => port,
+    };
     const server = new Listener({
       config: this.#current().config,
       reporter: this.#reporter,
-      onUpgrade: (request, socket, head) =>
-        void onUpgrade(
-          {
-            settings: () => this.#current(),
-            desk: this.#desk,
-            connections: this.#connections,
-            reporter: this.#reporter,
-          },
-          request,
-          socket,
-          head,
-        ),
+      onUpgrade: (request, socket, head) => void onUpgrade(context, request, socket, head),
       onRequest: (request, response) => void this.#requests.onRequest(request, response),
     });
     try {
-      const port = await server.listen(address);
+      port = await server.listen(address);
       this.#listeners.push(server);
       this.#channel.post({ type: "listening", listener, port });
     } catch (error) {
@@ -106,7 +123,7 @@ class DataPlane {
 
 if (parentPort === null) throw new Error("data-plane/worker is started as a worker thread only");
 const setup = workerData as WorkerSetup;
-const dataPlane = new DataPlane(new Channel<ToControl>(parentPort), new CounterBlock(setup.counters));
+const dataPlane = new DataPlane(new Channel<ToControl>(parentPort), setup);
 parentPort.on("message", (batch: ToWorker[]) => {
   for (const message of batch) dataPlane.onMessage(message);
 });

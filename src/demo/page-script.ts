@@ -8,7 +8,7 @@ const socketUrl = new URL("chat", location.href);
 socketUrl.protocol = location.protocol === "https:" ? "wss:" : "ws:";
 const maxConnections = 200;
 const messagesKept = 200;
-const floodSize = 200;
+const floodSize = 12;
 
 let chat = null;
 const extras = new Set();

@@ -98,9 +98,10 @@ Ctrl-C to see 1001 “server shutting down”.</p>
 </section>
 <section>
 <h2>Flood</h2>
-<p>Messages as fast as the browser can, each of which the backend sends back.</p>
+<p>Messages as fast as the browser can, each of which the backend sends back. A guest may send 5 at once,
+then 2 a second: the others wait, in order, and none is lost.</p>
 <div class="row">
-<button id="flood" disabled>Send 200</button>
+<button id="flood" disabled>Send 12</button>
 <output id="flooded"></output>
 </div>
 </section>

@@ -8,6 +8,11 @@ import type { ErrorCode } from "../errors.ts";
 export interface WorkerSetup {
   readonly index: number;
   readonly counters: SharedArrayBuffer;
+  /** The cells of the buckets; more are announced by message. */
+  readonly bucketSegments: readonly SharedArrayBuffer[];
+  readonly activity: SharedArrayBuffer;
+  /** `process.hrtime.bigint()` at the zero of the clock that all threads share. */
+  readonly clockEpochNs: bigint;
 }
 
 /** Where a worker is to listen; `port` is 0 only for the first worker, which reports the port it got. */
@@ -21,8 +26,17 @@ export interface AdmitRequest {
   readonly id: number;
   readonly kind: "connection" | "request";
   readonly pool: string;
+  /** Id of the route. */
+  readonly route: string;
   readonly tier: string;
   readonly user: string;
+}
+
+/** The cells that a connection spends from; null where nothing is limited. */
+export interface BucketCells {
+  readonly tier: number | null;
+  readonly bytes: number | null;
+  readonly route: number | null;
 }
 
 export interface Grant {
@@ -31,6 +45,9 @@ export interface Grant {
   readonly backend: string;
   /** First cell of the grant's counters (tier and pool). */
   readonly counterSlot: number;
+  readonly buckets: BucketCells;
+  /** Where the worker writes when the client was last heard of; null for a plain request. */
+  readonly activityCell: number | null;
 }
 
 /** Who ended a connection, and how it is counted. */
@@ -59,7 +76,12 @@ export type ToWorker =
   | { readonly type: "listen"; readonly listener: number; readonly address: ListenAddress }
   | { readonly type: "granted"; readonly grant: Grant }
   | { readonly type: "refused"; readonly id: number; readonly code: ErrorCode }
+  /** Comes before any grant that names a cell of it. */
+  | { readonly type: "bucket-segment"; readonly segment: SharedArrayBuffer }
+  /** A reload has changed what an open connection spends from. */
+  | { readonly type: "buckets"; readonly id: number; readonly buckets: BucketCells }
   | { readonly type: "stop-listening" }
+  | { readonly type: "close"; readonly id: number; readonly reason: "abuse" | "replaced" }
   | { readonly type: "close-all"; readonly reason: "draining" }
   | { readonly type: "destroy-all" };
 
@@ -73,6 +95,15 @@ export type ToControl =
   | { readonly type: "opened"; readonly id: number; readonly handshakeMs: number }
   | { readonly type: "release"; readonly id: number; readonly summary: ConnectionSummary | null }
   | { readonly type: "upgrade-refused"; readonly pool: string | null; readonly code: ErrorCode }
+  /** A connection's messages were dropped. */
+  | {
+      readonly type: "dropped";
+      readonly id: number;
+      readonly messages: number;
+      readonly address: string;
+    }
+  /** Messages were let through after these waits. */
+  | { readonly type: "delays"; readonly delaysMs: readonly number[] }
   | { readonly type: "dial-retried"; readonly pool: string }
   | { readonly type: "request-ended"; readonly pool: string | null; readonly status: number }
   | {

@@ -7,6 +7,10 @@ export const Counter = {
   messagesToClient: 1,
   bytesToBackend: 2,
   bytesToClient: 3,
+  messagesDelayed: 4,
+  messagesDropped: 5,
+  messagesClosedOn: 6,
+  messagesLogged: 7,
 } as const;
 
 export type CounterName = keyof typeof Counter;

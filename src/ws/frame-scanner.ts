@@ -98,6 +98,20 @@ export class FrameScanner {
     return this.#carry === null ? 0 : this.#carry.length;
   }
 
+  /** Stands where `other` stands in the stream, between chunks; without its carry. */
+  copyFrom(other: FrameScanner): void {
+    this.payloadRemaining = other.payloadRemaining;
+    this.#isFragmented = other.#isFragmented;
+    this.#carry = null;
+  }
+
+  /** Stands at a message boundary. */
+  reset(): void {
+    this.payloadRemaining = 0;
+    this.#isFragmented = false;
+    this.#carry = null;
+  }
+
   /** The carry followed by `chunk`; `chunk` itself when nothing is carried. */
   feed(chunk: Buffer): Buffer {
     const carry = this.#carry;

@@ -52,9 +52,9 @@ export function acceptKey(key: string): string {
   return hash("sha1", key + HANDSHAKE_GUID, "base64");
 }
 
-/** Whether `Upgrade` names WebSocket; anything else is plain HTTP for us. Node's `request.headers` fits. */
-export function isWebSocketUpgrade(headers: { readonly upgrade?: string | undefined }): boolean {
-  return hasToken(headers.upgrade, "websocket");
+/** Whether `Upgrade` names WebSocket; anything else is plain HTTP for us. */
+export function isWebSocketUpgrade({ rawHeaders }: Pick<UpgradeRequest, "rawHeaders">): boolean {
+  return hasToken(joinedHeader(rawHeaders, "upgrade"), "websocket");
 }
 
 /** What makes the request not an upgrade that RFC 6455 §4.2.1 lets a server accept; null if nothing. */
@@ -62,7 +62,7 @@ export function checkUpgradeRequest(request: UpgradeRequest): HandshakeFault | n
   const { method, httpVersion, rawHeaders } = request;
   if (method !== "GET") return badUpgrade("the method of an upgrade must be GET");
   if (httpVersion !== "1.1") return badUpgrade("an upgrade needs HTTP/1.1");
-  if (!isWebSocketUpgrade({ upgrade: joinedHeader(rawHeaders, "upgrade") })) {
+  if (!isWebSocketUpgrade(request)) {
     return badUpgrade("upgrade must name websocket");
   }
   if (!hasToken(joinedHeader(rawHeaders, "connection"), "upgrade")) {
@@ -206,7 +206,10 @@ function singleHeader(rawHeaders: readonly string[], name: string): string | nul
   return indexOfHeader(rawHeaders, name, at + 2) === -1 ? rawHeaders[at + 1] : null;
 }
 
-/** The values of all lines of a list header as one list (RFC 9110 §5.3). */
+/**
+ * The values of all lines of a list header as one list (RFC 9110 §5.3). On the way of an upgrade this is
+ * used instead of Node's `headers`, which builds an object of all lines when it is first asked for.
+ */
 export function joinedHeader(rawHeaders: readonly string[], name: string): string | undefined {
   let at = indexOfHeader(rawHeaders, name, 0);
   if (at === -1) return undefined;

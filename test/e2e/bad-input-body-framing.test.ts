@@ -9,7 +9,6 @@ import { connectRaw } from "../support/raw-client.ts";
 import { expectRefusals } from "../support/refusal.ts";
 import { startScriptedBackend } from "../support/scripted-backend.ts";
 import { startInFrontOf } from "../support/start-in-front.ts";
-import { untilEqual } from "../support/until.ts";
 
 const chunked = "5\r\nhello\r\n0\r\n\r\n";
 
@@ -51,14 +50,13 @@ test("a request whose end is told in two ways or in none is answered 400", async
 // By itself, Node's HTTP client frames a body only for methods that usually have one, and `http-proxy`
 // declares that of a DELETE or OPTIONS empty. The chunks' content would follow the head bare, and the
 // backend would read it as the next request on the connection that all clients share.
-test.for(["GET", "HEAD", "DELETE", "OPTIONS", "POST", "PATCH"])(
-  "a chunked body of %s stays a body",
-  async (method) => {
-    const smuggled = "GET /smuggled HTTP/1.1\r\nHost: a\r\n\r\n";
-    const backend = await startScriptedBackend(() => {});
-    const weir = await startInFrontOf(backend.url);
-    const client = await connectRaw(weir.url);
-    const body = `${smuggled.length.toString(16)}\r\n${smuggled}\r\n0\r\n\r\n`;
+test("a chunked body stays a body, whatever the method", async () => {
+  const smuggled = "GET /smuggled HTTP/1.1\r\nHost: a\r\n\r\n";
+  const body = `${smuggled.length.toString(16)}\r\n${smuggled}\r\n0\r\n\r\n`;
+  const backend = await startScriptedBackend(() => {});
+  const weir = await startInFrontOf(backend.url);
+  const client = await connectRaw(weir.url);
+  for (const method of ["GET", "HEAD", "DELETE", "OPTIONS", "POST", "PATCH"]) {
     await client.write(post(["Transfer-Encoding: chunked"], body, method));
     const connection = await backend.connection(0);
     const head = await connection.readHead();
@@ -69,15 +67,20 @@ test.for(["GET", "HEAD", "DELETE", "OPTIONS", "POST", "PATCH"])(
     await connection.write("HTTP/1.1 204 No Content\r\n\r\n");
     expect((await client.readHead()).status).toBe(204);
     expect(connection.buffered).toHaveLength(0);
-  },
-);
+  }
+  expect(backend.connections).toHaveLength(1);
+});
 
-test.for(["GET", "DELETE", "POST"])("a body of %s by Content-Length stays a body", async (method) => {
+test("a body by Content-Length stays a body, whatever the method", async () => {
   const backend = await startEchoBackend();
   const weir = await startInFrontOf(backend.url);
-  const client = await connectRaw(weir.url);
-  await client.write(post(["Content-Length: 5"], "hello", method));
-  expect((await client.readHead()).status).toBe(200);
-  await untilEqual("the requests", 1, () => backend.requests.length);
-  expect(backend.requests[0]).toMatchObject({ method, body: "hello" });
+  const methods = ["GET", "DELETE", "OPTIONS", "POST"];
+  for (const method of methods) {
+    const client = await connectRaw(weir.url);
+    await client.write(post(["Content-Length: 5"], "hello", method));
+    expect((await client.readHead()).status).toBe(200);
+  }
+  expect(backend.requests.map(({ method, body }) => [method, body])).toEqual(
+    methods.map((method) => [method, "hello"]),
+  );
 });

@@ -81,7 +81,7 @@ test("a client that leaves between its request and its upgrade's refusal leaves 
   const backendEnd = await backend.connection(0);
   await backendEnd.untilReceivedBytes(1);
   connection.reset();
-  await backendEnd.untilClosed();
+  expect(await backendEnd.untilClosed()).not.toBe("open");
 });
 
 test("a tunnel behind an unanswered request waits for that answer too", async () => {

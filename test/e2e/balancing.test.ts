@@ -1,6 +1,7 @@
 // Which backend an upgrade goes to, and how many may: weighted least-connections, capacity and the
 // global cap, exact however many upgrades race over however many threads.
 import { describe, expect, test } from "vitest";
+import { parse } from "yaml";
 
 import { type EchoBackend, startEchoBackend } from "../support/echo-backend.ts";
 import { opcodes } from "../support/frames.ts";
@@ -12,6 +13,7 @@ import {
   acceptUpgrade,
   answer,
   answerGarbage,
+  neverAnswer,
   type Script,
   startScriptedBackend,
 } from "../support/scripted-backend.ts";
@@ -67,6 +69,29 @@ describe("least-connections", () => {
   });
 });
 
+test("a reload takes new backends and capacities in, and cuts nobody", async () => {
+  const [first, second] = await startBackends(2);
+  const config = (backends: readonly string[]): unknown => parse(yaml(backends, "threads: 2"));
+  const weir = await startWeir(yaml([`{ url: "${first?.url}", capacity: 1 }`], "threads: 2"));
+  const client = await openClient(weir.url);
+  await expectRefusal(weir.url);
+  await weir.weir.reload(config([`{ url: "${first?.url}", capacity: 2 }`]));
+  expect((await openClient(weir.url)).backendId).toBe("backend-0");
+  await expectRefusal(weir.url);
+
+  await weir.weir.reload(config([`"${second?.url}"`]));
+  expect((await openClient(weir.url)).backendId).toBe("backend-1");
+  expect(await client.ask("who")).toBe("backend-0");
+  await untilMetric(weir.adminUrl, 3, "weir_backend_connections");
+
+  await weir.weir.reload(config([`{ url: "${first?.url}", capacity: 2 }`, `"${second?.url}"`]));
+  // Two connections of before are still there: its capacity is full.
+  expect((await openClient(weir.url)).backendId).toBe("backend-1");
+  await client.close(1000);
+  await untilMetric(weir.adminUrl, 3, "weir_backend_connections");
+  expect((await openClient(weir.url)).backendId).toBe("backend-0");
+});
+
 describe("when many upgrades race over four threads", () => {
   test("the capacity of the backends is exact, and so are the slots that come back", async () => {
     const backends = await startBackends(2);
@@ -100,12 +125,12 @@ describe("when many upgrades race over four threads", () => {
 });
 
 describe("the one slot of a backend comes back", () => {
-  test.for(Object.entries(endings()))("after %s", async ([, { script = accept(), end }]) => {
+  test.for(Object.entries(endings()))("after %s", async ([, ending]) => {
     // The second connection is served properly, whatever became of the first.
-    const server = await startScriptedBackend([script, accept()], { allowHalfOpen: true });
+    const server = await startScriptedBackend([ending.script ?? accept(), accept()], { allowHalfOpen: true });
     const more = "threads: 2\nlimits: { maxMessageSize: 1KiB }";
     const weir = await startWeir(yaml([`{ url: "${server.url}", capacity: 1 }`], more));
-    await end(weir, (index) => server.connection(index));
+    await ending.end(weir, (index) => server.connection(index));
     await untilMetric(weir.adminUrl, 0, "weir_backend_connections");
     const { connection } = await openRaw(weir.url);
     await connection.sendText("served");
@@ -120,15 +145,17 @@ interface Ending {
   end(weir: StartedWeir, backend: (index: number) => Promise<RawConnection>): Promise<void>;
 }
 
-function endings(): Readonly<Record<string, Ending>> {
-  const onceOpen = (
-    act: (client: RawConnection, backend: RawConnection) => Promise<void> | void,
-  ): Ending["end"] => {
-    return async ({ url }, backend) => {
-      const { connection } = await openRaw(url);
-      await act(connection, await backend(0));
-    };
+/** An end that comes once the connection is open. */
+function onceOpen(
+  act: (client: RawConnection, backend: RawConnection) => Promise<void> | void,
+): Ending["end"] {
+  return async ({ url }, backend) => {
+    const { connection } = await openRaw(url);
+    await act(connection, await backend(0));
   };
+}
+
+function endings(): Readonly<Record<string, Ending>> {
   return {
     "the client's Close": {
       end: onceOpen(async (client, backend) => {
@@ -159,7 +186,7 @@ function endings(): Readonly<Record<string, Ending>> {
       },
     },
     "a client that leaves while its backend is dialled": {
-      script: (backend) => backend.readHead().then(() => {}),
+      script: neverAnswer(),
       end: async ({ url }, backend) => {
         const client = await connectRaw(url);
         await client.write(upgradeRequest());

@@ -24,7 +24,10 @@ test.skipIf(isMissing(chromium))(
     const compression = { perMessageDeflate: { threshold: 0 } };
     const ids = ["first", "second", "third"];
     const backends = await Promise.all(ids.map((id) => startEchoBackend({ id, ws: compression })));
-    const yaml = relayYaml(backends.map(({ url }) => url), "threads: 2");
+    const yaml = relayYaml(
+      backends.map(({ url }) => url),
+      "threads: 2",
+    );
     const weir = await spawnWeir(yaml);
     const page = await (await launchChromium()).newPage();
     // The page comes through Weir too, from one of the backends.
@@ -45,25 +48,27 @@ test.skipIf(isMissing(chromium))(
 
 /** Opens that many WebSockets at once, asks each for its backend, and closes them. */
 async function whoAnswers(page: Page, url: string, count: number): Promise<string[]> {
-  const ask = async ([url, count]: [string, number]): Promise<string[]> => {
-    const sockets = Array.from({ length: count }, () => new WebSocket(url));
-    const answers = sockets.map((socket) => {
-      socket.addEventListener("open", () => socket.send("who"));
-      return new Promise<string>((resolve, reject) => {
-        socket.addEventListener("message", ({ data }) => resolve(String(data)));
-        socket.addEventListener("close", reject);
+  return page.evaluate(
+    async ([url, count]: [string, number]) => {
+      const sockets = Array.from({ length: count }, () => new WebSocket(url));
+      const answers = sockets.map((socket) => {
+        socket.addEventListener("open", () => socket.send("who"));
+        return new Promise<string>((resolve, reject) => {
+          socket.addEventListener("message", ({ data }) => resolve(String(data)));
+          socket.addEventListener("close", reject);
+        });
       });
-    });
-    const names = await Promise.all(answers);
-    for (const socket of sockets) socket.close();
-    return names;
-  };
-  return page.evaluate(ask, [url, count] as [string, number]);
+      const names = await Promise.all(answers);
+      for (const socket of sockets) socket.close();
+      return names;
+    },
+    [url, count] as [string, number],
+  );
 }
 
 /** Text, ArrayBuffers and Blobs, all of them compressed, come back as they were sent. */
 async function expectEchoes(page: Page, url: string): Promise<void> {
-  const exchange = async (url: string): Promise<{ extensions: string; text: string; bytes: number[][] }> => {
+  const seen = await page.evaluate(async (url) => {
     const socket = new WebSocket(url);
     const next = (): Promise<MessageEvent> =>
       new Promise((resolve, reject) => {
@@ -74,28 +79,26 @@ async function expectEchoes(page: Page, url: string): Promise<void> {
     const text = "grüße ".repeat(30_000);
     socket.send(text);
     const { data } = await next();
-    const bytes: number[][] = [];
     const binary = new Uint8Array(200_000).map((_, index) => index % 251);
-    const summary = (buffer: ArrayBuffer): number[] => [
-      buffer.byteLength,
-      new Uint8Array(buffer).filter((byte, index) => byte === index % 251).length,
-    ];
     socket.binaryType = "arraybuffer";
     socket.send(binary);
-    bytes.push(summary((await next()).data as ArrayBuffer));
+    const array = new Uint8Array((await next()).data as ArrayBuffer);
     socket.binaryType = "blob";
     socket.send(new Blob([binary]));
-    bytes.push(summary(await ((await next()).data as Blob).arrayBuffer()));
+    const blob = new Uint8Array(await ((await next()).data as Blob).arrayBuffer());
     socket.close();
-    return { extensions: socket.extensions, text: data === text ? "the same" : String(data), bytes };
-  };
-  expect(await page.evaluate(exchange, url)).toEqual({
+    return {
+      extensions: socket.extensions,
+      isTextTheSame: data === text,
+      lengths: [array.length, blob.length],
+      wrongBytes: [array, blob].map((bytes) => bytes.filter((byte, index) => byte !== binary[index]).length),
+    };
+  }, url);
+  expect(seen).toEqual({
     extensions: "permessage-deflate",
-    text: "the same",
-    bytes: [
-      [200_000, 200_000],
-      [200_000, 200_000],
-    ],
+    isTextTheSame: true,
+    lengths: [200_000, 200_000],
+    wrongBytes: [0, 0],
   });
 }
 
@@ -114,11 +117,10 @@ async function expectEnds(page: Page, url: string, backends: readonly EchoBacken
     expect(await closed).toEqual(expected);
   }
 
-  const closeItself = (url: string): void => {
+  await page.evaluate((url) => {
     const socket = new WebSocket(url);
     socket.addEventListener("open", () => socket.close(4002, "the page"));
-  };
-  await page.evaluate(closeItself, `${url}/by-the-page`);
+  }, `${url}/by-the-page`);
   await until("the page's Close at its backend", () =>
     backends.some(({ closes }) => closes.some(({ code, reason }) => code === 4002 && reason === "the page")),
   );
@@ -126,13 +128,13 @@ async function expectEnds(page: Page, url: string, backends: readonly EchoBacken
 
 /** Opens a WebSocket in the page; its close event, once it comes. */
 async function untilClosed(page: Page, url: string): Promise<PageClose> {
-  const close = (url: string): Promise<PageClose> =>
-    new Promise((resolve) => {
-      new WebSocket(url).addEventListener("close", ({ code, reason, wasClean }) =>
-        resolve({ code, reason, wasClean }),
-      );
+  return page.evaluate(async (url) => {
+    const closed = Promise.withResolvers<PageClose>();
+    new WebSocket(url).addEventListener("close", ({ code, reason, wasClean }) => {
+      closed.resolve({ code, reason, wasClean });
     });
-  return page.evaluate(close, url);
+    return closed.promise;
+  }, url);
 }
 
 /** The backend's end of the connection with this path, whichever backend got it. */

@@ -4,7 +4,7 @@ import { describe, expect, test } from "vitest";
 
 import { startEchoBackend } from "../support/echo-backend.ts";
 import { encodeFrame, opcodes } from "../support/frames.ts";
-import { untilMetric } from "../support/metrics.ts";
+import { scrape, untilMetric } from "../support/metrics.ts";
 import type { RawConnection } from "../support/raw-connection.ts";
 import { type Relay, relayYaml, startRelay } from "../support/relay.ts";
 import { accept, startScriptedBackend } from "../support/scripted-backend.ts";
@@ -80,13 +80,22 @@ describe("a backend gone without a Close", () => {
     await expectCounted(relay, { by: "backend", reason: "backend_lost", code: "1006" }, ends.length);
   });
 
+  test("writes no access line where log.access is off", async () => {
+    const relay = await startRelay({ yaml: `${patient}\nlog: { access: off }` });
+    const { client, backend } = await relay.open();
+    client.reset();
+    backend.reset();
+    await untilMetric(relay.adminUrl, 1, "weir_closes_total");
+    expect(relay.log.entries.filter(({ message }) => message === "connection closed")).toEqual([]);
+  });
+
   test("in the middle of a header or of a control frame: 1012, and nothing of it", async () => {
-    const { open } = await startRelay({ yaml: patient });
+    const relay = await startRelay({ yaml: patient });
     for (const spec of [
       { opcode: ping, payload: "cut off" },
       { opcode: binary, payload: Buffer.alloc(200) },
     ]) {
-      const { client, backend } = await open();
+      const { client, backend } = await relay.open();
       await backend.write(backend.encode(spec).subarray(0, 3));
       backend.finish();
       expect(await client.nextClose()).toEqual(lostBackend);
@@ -115,7 +124,7 @@ describe("a backend gone without a Close", () => {
   test("while the client sends: its bytes are read and thrown away until its Close", async () => {
     const { client, backend } = await (await startRelay({ yaml: patient })).open();
     backend.reset();
-    await client.nextClose();
+    expect(await client.nextClose()).toEqual(lostBackend);
     await client.sendFrame({ opcode: binary, payload: Buffer.alloc(4_000_000) });
     await client.sendClose(1012);
     await expectToEnd(client);
@@ -150,10 +159,40 @@ describe("a client gone without a Close", () => {
     await expectCounted(relay, { by: "client", reason: "client_lost", code: "1006" });
   });
 
+  test("keeps its slot until the backend's socket is closed too", async () => {
+    const relay = await startRelay({ yaml: patient });
+    const { client, backend } = await relay.open();
+    client.reset();
+    await backend.untilPeerState("fin");
+    // Had the slot come back, Weir would have heard of it before this one.
+    const other = await relay.open();
+    expect((await scrape(relay.adminUrl)).sum("weir_backend_connections")).toBe(2);
+    backend.finish();
+    await untilMetric(relay.adminUrl, 1, "weir_backend_connections");
+    other.client.reset();
+    other.backend.reset();
+  });
+
+  test("while more is on its way to it than it reads: the backend sees a FIN, and no RST", async () => {
+    const relay = await startRelay({ yaml: patient });
+    const { client, backend } = await relay.open();
+    client.pause();
+    const sent = backend.write(backend.encode({ opcode: binary, payload: Buffer.alloc(16_000_000) }));
+    await client.sendText("before");
+    client.finish();
+    expect(await backend.nextText()).toBe("before");
+    expect(await backend.readToEnd()).toHaveLength(0);
+    // Weir reads and throws away what nobody wants any more.
+    await sent;
+    backend.finish();
+    client.reset();
+    await untilMetric(relay.adminUrl, 0, "weir_backend_connections");
+  });
+
   test("in the middle of a frame: the backend gets the part that came", async () => {
-    const { open } = await startRelay({ yaml: patient });
+    const relay = await startRelay({ yaml: patient });
     for (const [, end] of ends) {
-      const { client, backend } = await open();
+      const { client, backend } = await relay.open();
       const part = client.encode({ opcode: binary, payload: "part", declaredLength: 100 });
       await client.write(part);
       expect(await backend.readBytes(part.length)).toEqual(part);
@@ -216,7 +255,7 @@ describe("one side has sent its Close, and the other one", () => {
     const { client, backend } = await relay.open();
     const part = backend.encode({ opcode: binary, payload: "part", declaredLength: 100 });
     await backend.write(part);
-    await client.readBytes(part.length);
+    expect(await client.readBytes(part.length)).toEqual(part);
     await client.sendClose(1000);
     await backend.nextClose();
     backend.reset();

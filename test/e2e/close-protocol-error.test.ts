@@ -104,7 +104,7 @@ describe("a protocol error", () => {
   });
 
   test("is garbage, and RSV1 on a continuation where permessage-deflate was agreed on", async () => {
-    const { open } = await startRelay({ yaml: patient, extensions: "permessage-deflate" });
+    const relay = await startRelay({ yaml: patient, extensions: "permessage-deflate" });
     for (const bytes of [
       Buffer.from("GET / HTTP/1.1\r\n\r\n"),
       Buffer.concat([
@@ -112,7 +112,7 @@ describe("a protocol error", () => {
         encodeFrame({ opcode: continuation, rsv: 4, maskingKey: Buffer.alloc(4) }),
       ]),
     ]) {
-      const { client } = await open();
+      const { client } = await relay.open();
       await client.write(bytes);
       expect(await client.nextClose()).toMatchObject({ code: 1002 });
     }

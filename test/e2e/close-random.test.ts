@@ -1,6 +1,6 @@
 // Connections that are cut, closed and broken at random moments, handshake included: whatever happens,
 // nothing of them is left.
-import fc from "fast-check";
+import * as fc from "fast-check";
 import { expect, test } from "vitest";
 
 import { encodeFrame, opcodes } from "../support/frames.ts";

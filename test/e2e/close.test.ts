@@ -132,12 +132,15 @@ describe("after the Close of a side", () => {
 
 describe("after the closing handshake", () => {
   test("Weir ends the client's socket first, and the backend's when the backend does", async () => {
-    const { client, backend } = await (await startRelay({ yaml: patient })).open();
+    const relay = await startRelay({ yaml: patient });
+    const { client, backend } = await relay.open();
     await client.sendClose(1000);
     await backend.nextClose();
     await backend.sendClose(1000);
     await client.nextClose();
     await client.untilPeerState("fin");
+    // Asking Weir takes longer than a FIN that is already under way.
+    await untilMetric(relay.adminUrl, 1, "weir_backend_connections");
     expect(backend.peerState).toBe("open");
     backend.finish();
     await backend.untilPeerState("fin");
@@ -149,9 +152,9 @@ describe("after the closing handshake", () => {
     const relay = await startRelay({ yaml: "timeouts: { close: 50ms }" });
     const { client, backend } = await relay.open();
     await backend.sendClose(1000);
-    await client.nextClose();
+    expect(await client.nextClose()).toEqual({ code: 1000, reason: "" });
     await client.sendClose(1000);
-    await backend.nextClose();
+    expect(await backend.nextClose()).toEqual({ code: 1000, reason: "" });
     // Neither peer ends its half: both see Weir end theirs all the same.
     await client.untilPeerState("fin");
     await backend.untilPeerState("fin");

@@ -8,27 +8,38 @@ import { startInFrontOf } from "../support/start-in-front.ts";
 
 type Headers = Readonly<Record<string, unknown>>;
 
-interface Exchange {
-  readonly config?: Readonly<Record<string, unknown>>;
+interface Sent {
   readonly host?: string;
   /** Header lines of the client. */
   readonly lines?: readonly string[];
-  /** Replaces the default backend URL. */
-  readonly backendUrl?: (url: string) => string;
 }
 
-/** Sends an upgrade and a plain request; returns the headers that the backend got with each. */
-async function received({ config = {}, host = "client.example", lines = [] }: Exchange) {
+interface Received {
+  readonly upgrade: Headers;
+  readonly request: Headers;
+  readonly both: readonly [Headers, Headers];
+}
+
+/** A Weir through which an upgrade and a plain request can be sent, to see the headers that come out. */
+async function startObserved(config: Readonly<Record<string, unknown>> = {}) {
   const backend = await startEchoBackend();
   const weir = await startInFrontOf(backend.url, { config });
-  await openRaw(weir.url, { host, lines });
-  const plain = await connectRaw(weir.url);
-  await plain.write(["GET / HTTP/1.1", `Host: ${host}`, ...lines, "", ""].join("\r\n"));
-  expect((await plain.readHead()).status).toBe(200);
-  const upgrade: Headers = backend.upgrades[0]?.headers ?? {};
-  const request: Headers = backend.requests[0]?.headers ?? {};
-  const port = new URL(weir.httpUrl).port;
-  return { upgrade, request, both: [upgrade, request], port, backend };
+  const send = async ({ host = "client.example", lines = [] }: Sent): Promise<Received> => {
+    await openRaw(weir.url, { host, lines });
+    const plain = await connectRaw(weir.url);
+    await plain.write(["GET / HTTP/1.1", `Host: ${host}`, ...lines, "", ""].join("\r\n"));
+    expect((await plain.readHead()).status).toBe(200);
+    const upgrade = backend.upgrades.at(-1)?.headers ?? {};
+    const request = backend.requests.at(-1)?.headers ?? {};
+    return { upgrade, request, both: [upgrade, request] };
+  };
+  return { send, backend, port: new URL(weir.httpUrl).port };
+}
+
+/** The same for one exchange only. */
+async function received({ config, ...sent }: Sent & { readonly config?: Readonly<Record<string, unknown>> }) {
+  const observed = await startObserved(config);
+  return { ...observed, ...(await observed.send(sent)) };
 }
 
 const untrusted = { trustedProxies: [] };
@@ -123,23 +134,24 @@ describe("X-Request-Id", () => {
     for (const headers of both) expect(headers["x-request-id"]).toBe("from-the-proxy/1");
   });
 
-  test.for(["", "with space", "x".repeat(129), "quoté"])(
-    "that is no good for a log is replaced even so: '%s'",
-    async (id) => {
-      const { both } = await received({ lines: [`X-Request-Id: ${id}`] });
+  test("that is no good for a log is replaced even so", async () => {
+    const { send } = await startObserved();
+    for (const id of ["", "with space", "x".repeat(129), "quot\u00e9"]) {
+      const { both } = await send({ lines: [`X-Request-Id: ${id}`] });
       for (const headers of both) {
         expect(headers["x-request-id"]).not.toBe(id);
         expect(headers["x-request-id"]).toMatch(/^[\x21-\x7e]{10,128}$/);
       }
-    },
-  );
+    }
+  });
 
   test("stands in the access line", async () => {
     const backend = await startEchoBackend();
     const weir = await startInFrontOf(backend.url);
     const { connection } = await openRaw(weir.url, { lines: ["X-Request-Id: follow-me"] });
     await connection.sendClose(1000);
-    await weir.log.entry("the access line", ({ fields }) => fields["requestId"] === "follow-me");
+    const { message } = await weir.log.entry("it", ({ fields }) => fields["requestId"] === "follow-me");
+    expect(message).toBe("connection closed");
   });
 });
 

@@ -53,11 +53,14 @@ test("2000 connections of every kind of end leave no socket, no slot and no memo
     residentBytes.push((await scrape(weir.adminUrl)).sum("process_resident_memory_bytes"));
   }
   await until(`Weir has ${sockets} sockets again`, () => countSockets(pid) <= sockets);
-  const metrics = await until("every connection that opened has ended once, all handles are closed", async () => {
-    const found = await scrape(weir.adminUrl);
-    const hasEnded = found.sum("weir_closes_total") === found.sum("weir_upgrades_total", { result: "ok" });
-    return hasEnded && found.sum("nodejs_active_handles_total") <= handles && found;
-  });
+  const metrics = await until(
+    "every connection that opened has ended once, all handles are closed",
+    async () => {
+      const found = await scrape(weir.adminUrl);
+      const hasEnded = found.sum("weir_closes_total") === found.sum("weir_upgrades_total", { result: "ok" });
+      return hasEnded && found.sum("nodejs_active_handles_total") <= handles && found;
+    },
+  );
   expect(metrics.sum("weir_closes_total")).toBeGreaterThan(CONNECTIONS / 2);
   expect((residentBytes[1] ?? 0) - (residentBytes[0] ?? 0)).toBeLessThan(MAX_GROWTH_BYTES);
 });

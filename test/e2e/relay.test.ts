@@ -1,5 +1,5 @@
 // What passes through an open connection: every byte, in both directions, as it was sent.
-import fc from "fast-check";
+import * as fc from "fast-check";
 import { describe, expect, test } from "vitest";
 
 import { cutAt, cuts, frameStream } from "../support/frame-stream.ts";

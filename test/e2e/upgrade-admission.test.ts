@@ -5,7 +5,6 @@ import { openBystander } from "../support/bystander.ts";
 import { startEchoBackend } from "../support/echo-backend.ts";
 import { scrape, untilMetric } from "../support/metrics.ts";
 import { connectRaw, upgradeRequest } from "../support/raw-client.ts";
-import { readRefusal } from "../support/refusal.ts";
 import { startInFrontOf } from "../support/start-in-front.ts";
 import { until } from "../support/until.ts";
 import { expectRefusal, openClient } from "../support/ws-client.ts";

@@ -17,7 +17,7 @@ import {
   startScriptedBackend,
   type Script,
 } from "../support/scripted-backend.ts";
-import { startInFrontOf, timeouts } from "../support/start-in-front.ts";
+import { startInFrontOf, startInFrontOfEach, timeouts } from "../support/start-in-front.ts";
 import { expectRefusal } from "../support/ws-client.ts";
 
 const key = "dGhlIHNhbXBsZSBub25jZQ==";
@@ -71,16 +71,9 @@ const failures: readonly (readonly [what: string, script: Script, reason: string
 test("a backend whose answer is no valid handshake is answered 502 in its place, and cut", async () => {
   const echo = await startEchoBackend();
   const backends = await Promise.all(failures.map(([, script]) => startScriptedBackend(script)));
-  const weir = await startInFrontOf(echo.url, {
-    config: {
-      pools: Object.fromEntries(backends.map(({ url }, i) => [`case-${i}`, { backends: [url], retries: 0 }])),
-      routes: [
-        ...backends.map((_, i) => ({ match: { path: `/${i}` }, pool: `case-${i}` })),
-        { pool: "chat" },
-      ],
-    },
-  });
-  const bystander = await openBystander(weir.url);
+  const urls = backends.map(({ url }) => url);
+  const weir = await startInFrontOfEach([...urls, echo.url], { pool: { retries: 0 } });
+  const bystander = await openBystander(`${weir.url}/${urls.length}`);
   for (const [i, [what, , reason]] of failures.entries()) {
     const { status, code, message } = await refusalOf(weir.url, upgradeRequest({ path: `/${i}`, key }));
     expect.soft([what, status, code]).toEqual([what, 502, "backend_failed"]);
@@ -120,44 +113,31 @@ describe("a backend that is not there or says nothing", () => {
     await untilMetric(weir.adminUrl, 0, "weir_backend_connections", { pool: "chat" });
   });
 
-  test("is answered 504 where it never answers", async () => {
-    const backend = await startScriptedBackend(neverAnswer());
-    const weir = await startInFrontOf(backend.url, { config: timeouts({ backendHandshake: "100ms" }) });
-    expect(await refusalOf(weir.url, upgradeRequest())).toMatchObject({
-      status: 504,
-      code: "backend_timeout",
-    });
-    const { level } = await weir.log.entry(
-      "the timeout",
-      ({ fields }) => fields["code"] === "backend_timeout",
+  test("is answered 504 where its answer is not there in time", async () => {
+    const late = {
+      "it never answers": neverAnswer(),
+      "its head does not end": answerGarbage("HTTP/1.1 101 x\r\nUpgrade: webso"),
+      "its other answer's head does not end": answerGarbage("HTTP/1.1 200 OK\r\nContent-Le"),
+      "it sends interim answers only": answerGarbage("HTTP/1.1 102 Processing\r\n\r\n".repeat(3)),
+    };
+    const backends = await Promise.all(Object.values(late).map((script) => startScriptedBackend(script)));
+    const weir = await startInFrontOfEach(
+      backends.map(({ url }) => url),
+      { config: timeouts({ backendHandshake: "100ms" }) },
     );
-    expect(level).toBe("warn");
-    await (await backend.connection(0)).untilClosed();
+    for (const [i, what] of Object.keys(late).entries()) {
+      const { status, code } = await refusalOf(weir.url, upgradeRequest({ path: `/${i}` }));
+      expect.soft([what, status, code]).toEqual([what, 504, "backend_timeout"]);
+      await backends[i]?.connections[0]?.untilClosed();
+    }
+    const logged = await weir.log.entry("a timeout", ({ fields }) => fields["code"] === "backend_timeout");
+    expect(logged.level).toBe("warn");
   });
 
-  test("is answered 504 where its head does not end", async () => {
-    const backend = await startScriptedBackend(answerGarbage("HTTP/1.1 101 x\r\nUpgrade: webso"));
-    const weir = await startInFrontOf(backend.url, { config: timeouts({ backendHandshake: "100ms" }) });
-    expect(await refusalOf(weir.url, upgradeRequest())).toMatchObject({
-      status: 504,
-      code: "backend_timeout",
-    });
-  });
-
-  test("is answered 504 where it sends interim answers only", async () => {
-    const backend = await startScriptedBackend(answerGarbage("HTTP/1.1 102 Processing\r\n\r\n".repeat(3)));
-    const weir = await startInFrontOf(backend.url, { config: timeouts({ backendHandshake: "100ms" }) });
-    expect(await refusalOf(weir.url, upgradeRequest())).toMatchObject({
-      status: 504,
-      code: "backend_timeout",
-    });
-  });
-
-  test("is answered 504 where the TLS handshake does not end within connectTimeout", async () => {
+  test("is answered 504 where its TLS handshake does not end within connectTimeout", async () => {
     const backend = await startScriptedBackend(neverAnswer());
-    const weir = await startInFrontOf(backend.url.replace("ws:", "wss:"), {
-      pool: { connectTimeout: "100ms" },
-    });
+    const url = backend.url.replace("ws:", "wss:");
+    const weir = await startInFrontOf(url, { pool: { connectTimeout: "100ms" } });
     expect(await refusalOf(weir.url, upgradeRequest())).toMatchObject({
       status: 504,
       code: "backend_timeout",
@@ -167,33 +147,37 @@ describe("a backend that is not there or says nothing", () => {
 });
 
 describe("a backend's answer other than 101", () => {
-  test.for([
-    {
-      status: 401,
-      framing: "content-length",
-      lines: ['WWW-Authenticate: Basic realm="x"', "WWW-Authenticate: Bearer"],
-    },
-    { status: 302, framing: "chunked", lines: ["Location: https://elsewhere/"] },
-    { status: 404, framing: "until-close", lines: ["Content-Type: text/html"] },
-    { status: 500, framing: "content-length", lines: ["Set-Cookie: a=1", "Set-Cookie: b=2"] },
-    { status: 200, framing: "chunked", lines: [] },
-  ] as const)("passes through whole: $status, $framing", async ({ status, framing, lines }) => {
-    const body = `the backend says ${status} `.repeat(10_000);
-    const backend = await startScriptedBackend(answer({ status, framing, lines, body }));
-    const weir = await startInFrontOf(backend.url);
-    const refusal = await expectRefusal(weir.url);
-    expect(refusal.status).toBe(status);
-    expect(refusal.body).toBe(body);
-    expect(refusal.headers.connection).toBe("close");
-    for (const line of lines) {
-      const [name = "", value = ""] = line.split(": ");
-      expect(String(refusal.headers[name.toLowerCase()])).toContain(value);
+  test("passes through whole, and both sockets are closed", async () => {
+    const answers = [
+      [401, "content-length", ['WWW-Authenticate: Basic realm="x"', "WWW-Authenticate: Bearer"]],
+      [302, "chunked", ["Location: https://elsewhere/"]],
+      [404, "until-close", ["Content-Type: text/html"]],
+      [500, "content-length", ["Set-Cookie: a=1", "Set-Cookie: b=2"]],
+      [200, "chunked", []],
+    ] as const;
+    const body = "the backend's own words ".repeat(10_000);
+    const backends = await Promise.all(
+      answers.map(([status, framing, lines]) =>
+        startScriptedBackend(answer({ status, framing, lines, body })),
+      ),
+    );
+    const weir = await startInFrontOfEach(backends.map(({ url }) => url));
+    for (const [i, [status, , lines]] of answers.entries()) {
+      const refusal = await expectRefusal(`${weir.url}/${i}`);
+      expect.soft(refusal.status).toBe(status);
+      expect.soft(refusal.body).toBe(body);
+      expect.soft(refusal.headers.connection).toBe("close");
+      for (const line of lines) {
+        const [name = "", value = ""] = line.split(": ");
+        expect.soft(String(refusal.headers[name.toLowerCase()])).toContain(value);
+      }
+      await backends[i]?.connections[0]?.untilClosed();
+      const pool = `case-${i}`;
+      await untilMetric(weir.adminUrl, 1, "weir_upgrades_total", { pool, result: "backend_refused" });
+      await untilMetric(weir.adminUrl, 0, "weir_backend_connections", { pool });
     }
-    await (await backend.connection(0)).untilClosed();
     const { level, fields } = await weir.log.entry("it", ({ message }) => message === "upgrade refused");
     expect([level, fields["code"]]).toEqual(["warn", "backend_refused"]);
-    await untilMetric(weir.adminUrl, 1, "weir_upgrades_total", { pool: "chat", result: "backend_refused" });
-    await untilMetric(weir.adminUrl, 0, "weir_backend_connections", { pool: "chat" });
   });
 
   test("keeps its header lines but those of its own hop", async () => {
@@ -258,7 +242,7 @@ describe("a backend's answer other than 101", () => {
     await connection.write(upgradeRequest());
     await connection.readHead();
     connection.reset();
-    await (await backend.connection(0)).untilClosed();
+    expect(await (await backend.connection(0)).untilClosed()).not.toBe("open");
   });
 
   test("without a body passes too", async () => {

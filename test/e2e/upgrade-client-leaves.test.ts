@@ -62,7 +62,7 @@ describe("a client that leaves while its backend is dialled", () => {
     const dialled = await backend.connection(0);
     await dialled.untilReceivedBytes(1);
     connection.finish();
-    await dialled.untilClosed();
+    expect(await dialled.untilClosed()).not.toBe("open");
     await untilMetric(weir.adminUrl, 0, "weir_backend_connections");
   });
 });
@@ -76,5 +76,6 @@ test("many clients that leave at once leave no slot taken", async () => {
   for (const [i, connection] of connections.entries()) ways[i % ways.length]?.[1](connection);
   await untilMetric(weir.adminUrl, 0, "weir_backend_connections");
   await untilMetric(weir.adminUrl, 50, "weir_upgrades_total", { result: "client_gone" });
-  await Promise.all(backend.connections.map((connection) => connection.untilClosed()));
+  const ends = await Promise.all(backend.connections.map((connection) => connection.untilClosed()));
+  expect(ends).toHaveLength(50);
 });

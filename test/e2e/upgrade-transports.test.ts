@@ -10,34 +10,36 @@ import { isMissing } from "../support/requirement.ts";
 import { startInFrontOf } from "../support/start-in-front.ts";
 import { expectRefusal, openClient } from "../support/ws-client.ts";
 
-/** A plain request and an upgrade, both of which must arrive; returns what the backend saw of the latter. */
-async function expectBothServed(url: string, path = "/hello?a=1") {
+/** What a plain request and an upgrade come to: its status, and who answers in the WebSocket. */
+async function served(url: string, path = "/hello?a=1"): Promise<[status: number, id: string]> {
   const connection = await connectRaw(url);
   await connection.write(`GET ${path} HTTP/1.1\r\nHost: localhost\r\n\r\n`);
-  expect((await connection.readHead()).status).toBe(200);
+  const { status } = await connection.readHead();
   const opened = await openRaw(url, { path });
   await opened.connection.sendText("who");
-  expect(await opened.connection.nextText()).toBe("echo");
+  return [status, await opened.connection.nextText()];
 }
+
+const both: [status: number, id: string] = [200, "echo"];
 
 describe("a backend", () => {
   test("on IPv6", async () => {
     const backend = await startEchoBackend({ host: "::1" });
     const weir = await startInFrontOf(backend.url);
-    await expectBothServed(weir.url);
+    expect(await served(weir.url)).toEqual(both);
   });
 
   test("by a name", async () => {
     const backend = await startEchoBackend();
     const weir = await startInFrontOf(`ws://localhost:${backend.port}`);
-    await expectBothServed(weir.url);
+    expect(await served(weir.url)).toEqual(both);
   });
 
   test("on a Unix socket", async () => {
     const unixPath = join(await temporaryFolder(), "backend.sock");
     const backend = await startEchoBackend({ unixPath });
     const weir = await startInFrontOf(backend.url);
-    await expectBothServed(weir.url);
+    expect(await served(weir.url)).toEqual(both);
     expect(backend.upgrades[0]?.headers.host).toBe("localhost");
   });
 
@@ -45,14 +47,14 @@ describe("a backend", () => {
     const unixPath = join(await temporaryFolder(), "backend.sock");
     const backend = await startEchoBackend({ unixPath });
     const weir = await startInFrontOf(`${backend.url}:/base`);
-    await expectBothServed(weir.url);
+    expect(await served(weir.url)).toEqual(both);
     expect(backend.upgrades[0]?.url).toBe("/base/hello?a=1");
   });
 
   test("with a path prefix", async () => {
     const backend = await startEchoBackend();
     const weir = await startInFrontOf(`${backend.url}/base/`);
-    await expectBothServed(weir.url);
+    expect(await served(weir.url)).toEqual(both);
     expect(backend.upgrades[0]?.url).toBe("/base/hello?a=1");
     expect(backend.requests[0]?.url).toBe("/base/hello?a=1");
   });
@@ -65,7 +67,7 @@ describe("a listener", () => {
       config: { listeners: ["[::1]:0"], trustedProxies: [] },
     });
     expect(weir.url).toMatch(/^ws:\/\/\[::1\]:\d+$/);
-    await expectBothServed(weir.url);
+    expect(await served(weir.url)).toEqual(both);
     expect(backend.upgrades[0]?.headers["x-forwarded-for"]).toBe("::1");
   });
 
@@ -74,7 +76,7 @@ describe("a listener", () => {
     const path = join(await temporaryFolder(), "weir.sock");
     const weir = await startInFrontOf(backend.url, { config: { listeners: [`unix:${path}`], threads: 2 } });
     expect(weir.url).toBe(`unix:${path}`);
-    await expectBothServed(weir.url);
+    expect(await served(weir.url)).toEqual(both);
     await openRaw(weir.url, { lines: ["X-Forwarded-For: 192.0.2.7", "X-Request-Id: mine"] });
     expect(backend.upgrades[1]?.headers).toMatchObject({
       "x-weir-user": "ip:192.0.2.7",
@@ -88,7 +90,7 @@ describe("a listener", () => {
     const listeners = ["127.0.0.1:0", "[::1]:0", "127.0.0.1:0", `unix:${path}`];
     const { weir } = await startInFrontOf(backend.url, { config: { listeners, threads: 2 } });
     expect(new Set(weir.addresses.listeners).size).toBe(4);
-    for (const address of weir.addresses.listeners) await expectBothServed(address);
+    for (const address of weir.addresses.listeners) expect(await served(address)).toEqual(both);
   });
 });
 
@@ -97,7 +99,7 @@ describe.skipIf(isMissing(openssl))("a backend behind TLS", () => {
     const certificates = await makeCertificates();
     const backend = await startEchoBackend({ tls: certificates });
     const weir = await startInFrontOf({ url: `${backend.url}/base`, tls: { ca: certificates.files.ca } });
-    await expectBothServed(weir.url);
+    expect(await served(weir.url)).toEqual(both);
     const client = await openClient(weir.url);
     const large = "x".repeat(1_000_000);
     expect(await client.ask(large)).toBe(large);
@@ -126,7 +128,7 @@ describe.skipIf(isMissing(openssl))("a backend behind TLS", () => {
     const certificates = await makeCertificates({ names: "DNS:elsewhere" });
     const backend = await startEchoBackend({ tls: certificates });
     const weir = await startInFrontOf({ url: backend.url, tls: { verify: false } });
-    await expectBothServed(weir.url);
+    expect(await served(weir.url)).toEqual(both);
   });
 
   test("is reached by another name with serverName", async () => {
@@ -134,7 +136,7 @@ describe.skipIf(isMissing(openssl))("a backend behind TLS", () => {
     const backend = await startEchoBackend({ tls: certificates });
     const tls = { ca: certificates.files.ca, serverName: "elsewhere" };
     const weir = await startInFrontOf({ url: backend.url, tls });
-    await expectBothServed(weir.url);
+    expect(await served(weir.url)).toEqual(both);
   });
 
   test("is answered 502 where it speaks no TLS", async () => {

@@ -1,6 +1,6 @@
 // Random, valid streams of one direction, and random ways to cut them into packets: what the relay's
 // property tests send. Built with frames.ts, so that Weir's own frame code is not its own judge.
-import fc from "fast-check";
+import * as fc from "fast-check";
 
 import { encodeFrame, opcodes } from "./frames.ts";
 

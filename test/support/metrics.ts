@@ -54,7 +54,7 @@ export async function untilMetric(
 }
 
 /** The body of a 200, read on a socket of its own, so that no kept-alive one outlives the test. */
-export async function fetchText(url: string): Promise<string> {
+async function fetchText(url: string): Promise<string> {
   const { promise, resolve, reject } = Promise.withResolvers<string>();
   const request = get(url, { agent: false }, (response) => {
     const chunks: Buffer[] = [];

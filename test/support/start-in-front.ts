@@ -13,6 +13,13 @@ interface FrontOptions {
 /** A backend as the configuration names it: its URL, or an object with one. */
 type BackendEntry = string | ({ readonly url: string } & Section);
 
+const usual = {
+  threads: 1,
+  listeners: ["127.0.0.1:0"],
+  admin: { bind: "127.0.0.1:0" },
+  timeouts: { ping: "off" },
+};
+
 /**
  * One thread, one listener on any port, an admin server, and the pool `chat` of these backends. Nothing
  * but the test's own traffic reaches them: no health checks, no pings.
@@ -26,12 +33,31 @@ export async function startInFrontOf(
   // JSON is YAML.
   return startWeir(
     JSON.stringify({
-      threads: 1,
-      listeners: ["127.0.0.1:0"],
-      admin: { bind: "127.0.0.1:0" },
-      timeouts: { ping: "off" },
+      ...usual,
       ...rest,
       pools: { chat, ...pools },
+    }),
+  );
+}
+
+/**
+ * As `startInFrontOf`, with a pool `case-0`, `case-1` … for each of these, reached by the path `/0`, `/1` …:
+ * for tables whose rows differ in their backends, since starting Weir is what takes time.
+ */
+export async function startInFrontOfEach(
+  cases: readonly (BackendEntry | readonly BackendEntry[])[],
+  { pool = {}, config = {} }: FrontOptions = {},
+): Promise<StartedWeir> {
+  const common = { healthCheck: "off", ...pool };
+  const pools = cases.map(
+    (backends, i) => [`case-${i}`, { ...common, backends: [backends].flat() }] as const,
+  );
+  return startWeir(
+    JSON.stringify({
+      ...usual,
+      ...config,
+      routes: cases.map((_, i) => ({ match: { path: `/${i}` }, pool: `case-${i}` })),
+      pools: Object.fromEntries(pools),
     }),
   );
 }

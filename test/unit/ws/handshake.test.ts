@@ -52,13 +52,15 @@ describe("acceptKey", () => {
 
 describe("isWebSocketUpgrade", () => {
   test.each(["websocket", "WebSocket", "h2c, websocket", "websocket , foo"])("sees %j", (upgrade) => {
-    expect(isWebSocketUpgrade({ upgrade })).toBe(true);
+    expect(isWebSocketUpgrade({ rawHeaders: ["Upgrade", upgrade] })).toBe(true);
   });
 
   test.each([undefined, "", "h2c", "websockets", "web socket", "websocket/13", "x;websocket"])(
     "does not see %j",
     (upgrade) => {
-      expect(isWebSocketUpgrade({ upgrade })).toBe(false);
+      expect(isWebSocketUpgrade({ rawHeaders: upgrade === undefined ? [] : ["Upgrade", upgrade] })).toBe(
+        false,
+      );
     },
   );
 });

@@ -1,0 +1,79 @@
+// How many connections there may be at once: in all, per tier, and per user. Counts places, from before
+// the dial to the release.
+
+import type { TierConfig } from "../config/schema-limits.ts";
+
+export type CapRefusal = "connections_full" | "tier_full" | "user_full";
+
+export interface CapLimits {
+  /** `limits.maxConnections` with `auto` resolved. */
+  readonly maxConnections: number;
+  readonly tiers: Readonly<Record<string, TierConfig>>;
+}
+
+export class Caps {
+  #limits: CapLimits;
+  #total = 0;
+  readonly #perTier = new Map<string, number>();
+  /** Users without a connection have no entry. */
+  readonly #perUser = new Map<string, number>();
+
+  constructor(limits: CapLimits) {
+    this.#limits = limits;
+  }
+
+  get total(): number {
+    return this.#total;
+  }
+
+  get maxConnections(): number {
+    return this.#limits.maxConnections;
+  }
+
+  /** Every cap that is set; the global one under the name `all`. */
+  get all(): { tier: string; limit: number }[] {
+    const caps = [{ tier: "all", limit: this.#limits.maxConnections }];
+    for (const [tier, { maxConnections }] of Object.entries(this.#limits.tiers)) {
+      if (maxConnections !== null) caps.push({ tier, limit: maxConnections });
+    }
+    return caps;
+  }
+
+  ofTier(tier: string): number {
+    return this.#perTier.get(tier) ?? 0;
+  }
+
+  ofUser(user: string): number {
+    return this.#perUser.get(user) ?? 0;
+  }
+
+  /** New limits count from the next connection on; those above a lowered one stay. */
+  configure(limits: CapLimits): void {
+    this.#limits = limits;
+  }
+
+  /** The first cap that one more connection of this user would exceed; null if none. */
+  exceededBy(tier: string, user: string): CapRefusal | null {
+    const { maxConnections, tiers } = this.#limits;
+    if (this.#total >= maxConnections) return "connections_full";
+    const limits = tiers[tier];
+    if (limits === undefined) return null;
+    if (this.ofTier(tier) >= (limits.maxConnections ?? Infinity)) return "tier_full";
+    if (this.ofUser(user) >= (limits.maxConnectionsPerUser ?? Infinity)) return "user_full";
+    return null;
+  }
+
+  acquire(tier: string, user: string): void {
+    this.#total += 1;
+    this.#perTier.set(tier, this.ofTier(tier) + 1);
+    this.#perUser.set(user, this.ofUser(user) + 1);
+  }
+
+  release(tier: string, user: string): void {
+    this.#total -= 1;
+    this.#perTier.set(tier, this.ofTier(tier) - 1);
+    const left = this.ofUser(user) - 1;
+    if (left === 0) this.#perUser.delete(user);
+    else this.#perUser.set(user, left);
+  }
+}

@@ -1,0 +1,82 @@
+// A bounded queue of upgrades that wait: by tier priority, then by arrival. Pure: the owner brings the
+// clock, and decides when the next one may go.
+
+import type { Priority } from "../config/schema-limits.ts";
+
+const PRIORITIES = ["high", "normal", "low"] as const satisfies readonly Priority[];
+
+interface Waiting<Item> {
+  readonly item: Item;
+  readonly enteredAtMs: number;
+  readonly deadlineMs: number;
+}
+
+/** `Key` tells the waiting apart; one that leaves is found by it. */
+export class WaitingRoom<Key, Item> {
+  /** A Map keeps the order of arrival and lets anyone leave from the middle. */
+  readonly #lines: Record<Priority, Map<Key, Waiting<Item>>> = {
+    high: new Map(),
+    normal: new Map(),
+    low: new Map(),
+  };
+
+  get length(): number {
+    return PRIORITIES.reduce((sum, priority) => sum + this.#lines[priority].size, 0);
+  }
+
+  /** The caller has seen to it that there is room, and that the key is not in use. */
+  enter(key: Key, item: Item, place: { priority: Priority; nowMs: number; timeoutMs: number }): void {
+    const { priority, nowMs, timeoutMs } = place;
+    this.#lines[priority].set(key, { item, enteredAtMs: nowMs, deadlineMs: nowMs + timeoutMs });
+  }
+
+  /** Takes out one that gave up; null where it does not wait (any more). */
+  leave(key: Key): Item | null {
+    for (const priority of PRIORITIES) {
+      const waiting = this.#lines[priority].get(key);
+      if (waiting === undefined) continue;
+      this.#lines[priority].delete(key);
+      return waiting.item;
+    }
+    return null;
+  }
+
+  /** Takes out the next in line that `mayGo` lets; null where there is none. */
+  next(mayGo: (item: Item) => boolean = () => true): { item: Item; enteredAtMs: number } | null {
+    for (const priority of PRIORITIES) {
+      for (const [key, waiting] of this.#lines[priority]) {
+        if (!mayGo(waiting.item)) continue;
+        this.#lines[priority].delete(key);
+        return waiting;
+      }
+    }
+    return null;
+  }
+
+  /** Takes out those whose time is up. */
+  expire(nowMs: number): Item[] {
+    const expired: Item[] = [];
+    for (const priority of PRIORITIES) {
+      for (const [key, { item, deadlineMs }] of this.#lines[priority]) {
+        if (deadlineMs > nowMs) continue;
+        this.#lines[priority].delete(key);
+        expired.push(item);
+      }
+    }
+    return expired;
+  }
+
+  /** When the first of them has waited long enough; null where nobody waits. */
+  nextDeadlineMs(): number | null {
+    let earliest: number | null = null;
+    for (const priority of PRIORITIES) {
+      // Within a line deadlines follow arrival, but for a timeout that a reload has shortened; its
+      // holders are then found when the older ones go.
+      const [first] = this.#lines[priority].values();
+      if (first !== undefined && (earliest === null || first.deadlineMs < earliest)) {
+        earliest = first.deadlineMs;
+      }
+    }
+    return earliest;
+  }
+}

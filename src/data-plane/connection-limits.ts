@@ -1,0 +1,57 @@
+// Which limits hold for a connection: looked up by the names of its tier and route in the configuration of
+// the moment, and joined with the buckets that its grant names.
+
+import type { BucketCells } from "../shared-memory/channel.ts";
+import type { BucketView } from "../shared-memory/bucket-table.ts";
+import type { Bucket, Limit } from "../shared-memory/gcra.ts";
+import type { GateLimits } from "./message-gate.ts";
+import type { Settings } from "./settings.ts";
+
+export interface LimitedConnection {
+  readonly tier: string;
+  /** Id of the route. */
+  readonly route: string;
+  readonly buckets: BucketCells;
+  /** Dropping a message garbles none of the later ones. */
+  readonly canDrop: boolean;
+}
+
+/**
+ * Null where nothing is limited. A tier that a reload took away is the default tier, a route that it took
+ * away limits nothing. A bucket that the grant does not name yet limits nothing until it does.
+ */
+export function limitsOf(
+  connection: LimitedConnection,
+  settings: Settings,
+  view: BucketView,
+): GateLimits | null {
+  const { buckets, canDrop } = connection;
+  const tier = settings.tier(connection.tier);
+  const route = settings.routes.find(connection.route);
+  const messages = [
+    bucketOf(buckets.tier, tier?.messages, view),
+    bucketOf(buckets.route, route?.messages, view),
+  ].filter((bucket) => bucket !== null);
+  const bytes = bucketOf(buckets.bytes, tier?.bytes, view);
+  if (messages.length === 0 && bytes === null) return null;
+  const { onExceed, maxDelay } = settings.config.limits;
+  const action = route?.messages?.onExceed ?? onExceed;
+  return {
+    messages,
+    bytes,
+    onExceed: action === "drop" && !canDrop ? "delay" : action,
+    maxDelayMs: maxDelay,
+  };
+}
+
+function bucketOf(cell: number | null, limit: Limit | null | undefined, view: BucketView): Bucket | null {
+  return cell === null || limit === null || limit === undefined ? null : view.bucket(cell, limit);
+}
+
+/** Whether messages of this tier and route may be dropped, so that compression must allow for it. */
+export function mayDrop(tierName: string, routeId: string, settings: Settings): boolean {
+  const tier = settings.tier(tierName);
+  const route = settings.routes.find(routeId);
+  const isLimited = (tier?.messages ?? route?.messages ?? null) !== null;
+  return isLimited && (route?.messages?.onExceed ?? settings.config.limits.onExceed) === "drop";
+}

@@ -1,0 +1,27 @@
+// `limits.controlFrames`: how many control frames one client may send. A token bucket of one connection,
+// kept as the time at which it is full again.
+
+export interface ControlFrameRate {
+  /** Per second. */
+  readonly rate: number;
+  readonly burst: number;
+}
+
+export class ControlFrameLimit {
+  readonly #intervalMs: number;
+  readonly #capacityMs: number;
+  #fullAtMs = 0;
+
+  constructor({ rate, burst }: ControlFrameRate) {
+    this.#intervalMs = 1_000 / rate;
+    this.#capacityMs = burst * this.#intervalMs;
+  }
+
+  /** Whether `n` more frames are within the limit; they are counted only if they are. */
+  take(n: number, nowMs: number): boolean {
+    const fullAtMs = Math.max(this.#fullAtMs, nowMs) + n * this.#intervalMs;
+    if (fullAtMs - nowMs > this.#capacityMs) return false;
+    this.#fullAtMs = fullAtMs;
+    return true;
+  }
+}

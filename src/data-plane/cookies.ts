@@ -1,0 +1,30 @@
+// Reads one cookie out of a Cookie header. It decides nothing about what the value is good for.
+
+/**
+ * The value of the first cookie of this name (RFC 6265 §5.4 sends the one with the most specific path
+ * first), without quotes and percent-decoded, as most servers write it. Null where there is none, and
+ * where an escape of its is no UTF-8.
+ *
+ * @param header all Cookie lines, joined by `;`
+ */
+export function cookieValue(header: string, name: string): string | null {
+  for (const pair of header.split(";")) {
+    const equals = pair.indexOf("=");
+    if (equals === -1 || pair.slice(0, equals).trim() !== name) continue;
+    return decode(withoutQuotes(pair.slice(equals + 1).trim()));
+  }
+  return null;
+}
+
+function withoutQuotes(value: string): string {
+  return value.length >= 2 && value.startsWith('"') && value.endsWith('"') ? value.slice(1, -1) : value;
+}
+
+function decode(value: string): string | null {
+  if (!value.includes("%")) return value;
+  try {
+    return decodeURIComponent(value);
+  } catch {
+    return null;
+  }
+}

@@ -1,0 +1,145 @@
+// The sources of user and tier, in their order, as one configuration names them. Finds what a request
+// says of its client, and decides what of that is believed.
+
+import type { IncomingMessage } from "node:http";
+import type { Config } from "../config/schema.ts";
+import type { IdentitySource } from "../config/schema-identity.ts";
+import { joinedHeader } from "../ws/handshake.ts";
+import { cookieValue } from "./cookies.ts";
+import { isUsableIdentity, isUsableUser } from "./identity-value.ts";
+
+/** Null where no source yields one: then it is the address that counts, and the default tier. */
+interface FoundIdentity {
+  readonly user: string | null;
+  readonly tier: string | null;
+}
+
+/** A source that the request itself answers. */
+interface RequestSource extends IdentitySource {
+  readonly kind: "header" | "cookie" | "query";
+}
+
+const NOTHING: FoundIdentity = { user: null, tier: null };
+
+export class IdentitySources {
+  readonly #user: readonly RequestSource[];
+  readonly #tier: readonly RequestSource[];
+  readonly #tiers: ReadonlySet<string>;
+
+  constructor({ identity, tiers }: Pick<Config, "identity" | "tiers">) {
+    const ip = identity.user.findIndex(({ kind }) => kind === "ip");
+    // An address is always there: what follows `ip` is never asked.
+    const user = ip === -1 ? identity.user : identity.user.slice(0, ip);
+    this.#user = user.filter(isInRequest);
+    this.#tier = identity.tier.filter(isInRequest);
+    this.#tiers = new Set(Object.keys(tiers));
+  }
+
+  /**
+   * The first usable value of each list. A tier that does not exist is none, and ends the search: who
+   * says `platinum` where there is no such tier must not get what a weaker source says.
+   */
+  find(request: IncomingMessage, isPeerTrusted: boolean): FoundIdentity {
+    if (this.#user.length === 0 && this.#tier.length === 0) return NOTHING;
+    const clues = new Clues(request, isPeerTrusted);
+    const user = firstOf(this.#user, clues, isUsableUser);
+    const tier = firstOf(this.#tier, clues, isUsableIdentity);
+    return { user, tier: tier !== null && this.#tiers.has(tier) ? tier : null };
+  }
+}
+
+/**
+ * The header lines that are believed from trusted peers only and never passed on from others: the
+ * client's address and what `identity` names, the names of forward auth's own answer included, since
+ * a backend that reads them there would believe anyone. Lower case, with `-` for `_`.
+ */
+export function trustedHeaders({ clientIpHeader, identity }: Config): ReadonlySet<string> {
+  const { user, tier, forwardAuth } = identity;
+  const named = [...user, ...tier].filter(({ kind }) => kind === "header").map(({ name }) => name);
+  const answered = [forwardAuth?.userHeader, forwardAuth?.tierHeader].filter(
+    (name) => typeof name === "string",
+  );
+  const names = ["forwarded", clientIpHeader, ...named, ...answered];
+  return new Set(names.map((name) => name.toLowerCase().replaceAll("_", "-")));
+}
+
+/** Tokens, certificates and forward auth speak for a client by proofs; here is only what a request claims. */
+function isInRequest(source: IdentitySource): source is RequestSource {
+  const { kind } = source;
+  return kind === "header" || kind === "cookie" || kind === "query";
+}
+
+function firstOf(
+  sources: readonly RequestSource[],
+  clues: Clues,
+  isUsable: (value: string) => boolean,
+): string | null {
+  for (const source of sources) {
+    const value = clues.read(source);
+    if (value !== null && isUsable(value)) return value;
+  }
+  return null;
+}
+
+/** One request, read as far as sources ask for it. */
+class Clues {
+  readonly #request: IncomingMessage;
+  readonly #isPeerTrusted: boolean;
+  #query: URLSearchParams | null = null;
+  #cookies: string | null = null;
+
+  constructor(request: IncomingMessage, isPeerTrusted: boolean) {
+    this.#request = request;
+    this.#isPeerTrusted = isPeerTrusted;
+  }
+
+  /** What stands there, decoded; null where it is not there or not believed. */
+  read({ kind, name }: RequestSource): string | null {
+    switch (kind) {
+      case "header":
+        return this.#isPeerTrusted ? this.#header(name) : null;
+      case "cookie":
+        return this.#cookie(name);
+      case "query":
+        return this.#parameter(name);
+      default:
+        return kind satisfies never;
+    }
+  }
+
+  /** A line that a proxy adds does not replace the client's own: of several none is believed. */
+  #header(name: string): string | null {
+    const value = joinedHeader(this.#request.rawHeaders, name);
+    return value === undefined || value.includes(",") ? null : fromBytes(value);
+  }
+
+  /** Of several the first, as servers usually read them. */
+  #cookie(name: string): string | null {
+    this.#cookies ??= fromBytes(this.#request.headers.cookie ?? "");
+    const value = cookieValue(this.#cookies, name);
+    return value === null ? null : copyOf(value);
+  }
+
+  /** Of several the first, as `URLSearchParams.get` reads them; an escape that is no UTF-8 gives U+FFFD. */
+  #parameter(name: string): string | null {
+    this.#query ??= new URLSearchParams(queryOf(this.#request.url ?? ""));
+    return this.#query.get(name);
+  }
+}
+
+/** With its `?`; without a fragment, which HTTP does not know and Node lets pass. */
+function queryOf(url: string): string {
+  const [target = ""] = url.split("#", 1);
+  const start = target.indexOf("?");
+  return start === -1 ? "" : target.slice(start);
+}
+
+/** A piece of a string keeps all of it in memory; a user is kept for as long as its connection. */
+function copyOf(value: string): string {
+  return Buffer.from(value).toString();
+}
+
+/** The UTF-8 of a header that Node has read as one character a byte; U+FFFD for what is none. */
+function fromBytes(value: string): string {
+  return /[\x80-\xff]/.test(value) ? Buffer.from(value, "latin1").toString("utf8") : value;
+}

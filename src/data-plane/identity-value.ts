@@ -1,0 +1,91 @@
+// What may be the name of a user or tier, and how such a name is spelled in a header. Users come from
+// outside: they must not break a log line, a header or a terminal, nor grow without bound.
+
+import net from "node:net";
+
+/** Bytes of UTF-8. */
+export const MAX_IDENTITY_BYTES = 256;
+
+/**
+ * Control characters, line and paragraph separators, lone surrogates, marks that turn the direction of
+ * text (they make a log line read as another), and U+FFFD, which stands for bytes that were no UTF-8:
+ * with it, different bytes would be the same user.
+ */
+const UNUSABLE = /[\p{Cc}\p{Zl}\p{Zp}\p{Cs}\p{Bidi_Control}\u{FFFD}]/u;
+
+/** What begins like this is an address that Weir itself has seen. */
+const IP_PREFIX = /^ip:/i;
+
+/** What a header may carry as it is: visible ASCII, but for the `%` that begins an escape. */
+const PLAIN = /^[\x21-\x24\x26-\x7e]*$/;
+const NOT_PLAIN = /[^\x21-\x24\x26-\x7e]/gu;
+
+/** Whether a value that a source found counts at all; one that does not is as good as absent. */
+export function isUsableIdentity(value: string): boolean {
+  return (
+    value !== "" &&
+    // Never fewer bytes than characters: most of what is too long is not even measured.
+    value.length <= MAX_IDENTITY_BYTES &&
+    Buffer.byteLength(value) <= MAX_IDENTITY_BYTES &&
+    value === value.trim() &&
+    !UNUSABLE.test(value)
+  );
+}
+
+/** The same for a user from any source but `ip`. */
+export function isUsableUser(value: string): boolean {
+  return isUsableIdentity(value) && !IP_PREFIX.test(value);
+}
+
+/**
+ * The user of a client known by its address only: `ip:192.0.2.1`, and for IPv6 `ip:2001:db8:1:2::/64`,
+ * since one client has all of such a network to choose from. An IPv4 address in IPv6 notation
+ * (`::ffff:c000:201`) is that IPv4 address.
+ *
+ * @param address as `node:net` understands it; empty on a Unix socket
+ */
+export function ipUser(address: string): string {
+  return address.includes(":") && net.isIPv6(address) ? `ip:${groupIPv6(address)}` : `ip:${address}`;
+}
+
+function groupIPv6(address: string): string {
+  const groups = ipv6Groups(address);
+  const isMapped = groups[5] === 0xffff && groups.slice(0, 5).every((group) => group === 0);
+  if (isMapped) return groups.slice(6).flatMap(octets).join(".");
+  // RFC 5952 §4.2 shortens the longest run of zeros: here always the one that ends the address.
+  const end = groups.slice(0, 4).findLastIndex((group) => group !== 0) + 1;
+  const network = groups.slice(0, end).map((group) => group.toString(16));
+  return `${network.join(":")}::/64`;
+}
+
+/** The eight groups of an IPv6 address in any spelling; its zone, if any, is left out. */
+function ipv6Groups(address: string): number[] {
+  const [plain = ""] = address.split("%", 1);
+  const [head = "", tail = ""] = plain.split("::");
+  const left = parseGroups(head);
+  const right = parseGroups(tail);
+  const zeros = Array.from({ length: 8 - left.length - right.length }, () => 0);
+  return [...left, ...zeros, ...right];
+}
+
+function parseGroups(text: string): number[] {
+  if (text === "") return [];
+  return text.split(":").flatMap((group) => {
+    if (!group.includes(".")) return [Number.parseInt(group, 16)];
+    const [a = 0, b = 0, c = 0, d = 0] = group.split(".").map(Number);
+    return [a * 256 + b, c * 256 + d];
+  });
+}
+
+function octets(group: number): [number, number] {
+  return [group >> 8, group & 0xff];
+}
+
+/**
+ * A user as the value of a header, which carries visible ASCII only (RFC 9110 §5.5): all other
+ * characters are percent-encoded as UTF-8, and so is `%`, so that two users never look alike and
+ * `decodeURIComponent` gives the user back. Most users are spelled as they are.
+ */
+export function headerSpelling(user: string): string {
+  return PLAIN.test(user) ? user : user.replaceAll(NOT_PLAIN, encodeURIComponent);
+}

@@ -1,0 +1,250 @@
+// The admin server: liveness, readiness and metrics, for whoever may ask and for no web page.
+import { describe, expect, test } from "vitest";
+
+import { startEchoBackend } from "../support/echo-backend.ts";
+import { scrape, untilMetric } from "../support/metrics.ts";
+import { connectRaw } from "../support/raw-client.ts";
+import { startInFrontOf } from "../support/start-in-front.ts";
+import { startWeir, type StartedWeir } from "../support/start-weir.ts";
+import { openClient } from "../support/ws-client.ts";
+
+interface Answer {
+  readonly status: number;
+  readonly body: string;
+  readonly head: string;
+}
+
+async function startAdmin(keys: Readonly<Record<string, unknown>> = {}): Promise<StartedWeir> {
+  return startInFrontOf("ws://127.0.0.1:1", { config: { admin: { bind: "127.0.0.1:0", ...keys } } });
+}
+
+/** Asks the admin server, with exactly these header lines; the Host is its own address unless one is given. */
+async function ask(
+  weir: StartedWeir,
+  path: string,
+  lines: readonly string[] = [],
+  method = "GET",
+): Promise<Answer> {
+  const connection = await connectRaw(weir.adminUrl);
+  const host = lines.some((line) => /^host:/i.test(line)) ? [] : [`Host: ${new URL(weir.adminUrl).host}`];
+  const request = [`${method} ${path} HTTP/1.1`, ...host, ...lines, "Connection: close", "", ""];
+  await connection.write(request.join("\r\n"));
+  const head = await connection.readHead();
+  const body = (await connection.readToEnd()).toString();
+  return { status: head.status, body, head: head.raw };
+}
+
+describe("the admin server", () => {
+  test("answers /healthz and /readyz with 200, and other paths with 404", async () => {
+    const weir = await startAdmin();
+    expect(await ask(weir, "/healthz")).toMatchObject({ status: 200, body: expect.stringContaining("ok") });
+    expect((await ask(weir, "/readyz")).status).toBe(200);
+    expect((await ask(weir, "/readyz?verbose")).status).toBe(200);
+    for (const path of ["/", "/metric", "/metrics/", "/..", "/healthz/x"]) {
+      const { status, body } = await ask(weir, path);
+      expect([path, status]).toEqual([path, 404]);
+      expect(body).toContain('"error":"not_found"');
+    }
+  });
+
+  test("answers HEAD without a body and other methods with 405", async () => {
+    const weir = await startAdmin();
+    const { status, body } = await ask(weir, "/healthz", [], "HEAD");
+    expect([status, body]).toEqual([200, ""]);
+    for (const method of ["POST", "PUT", "DELETE", "PATCH", "OPTIONS"]) {
+      expect([method, (await ask(weir, "/metrics", [], method)).status]).toEqual([method, 405]);
+    }
+  });
+
+  test("lets no answer be stored or sniffed", async () => {
+    const weir = await startAdmin();
+    const { head } = await ask(weir, "/metrics");
+    expect(head).toMatch(/^cache-control: no-store\r$/im);
+    expect(head).toMatch(/^x-content-type-options: nosniff\r$/im);
+    expect(head).toMatch(/^content-type: text\/plain; version=0\.0\.4/im);
+  });
+
+  test("is not ready from the drain on, while /healthz stays 200", async () => {
+    const weir = await startAdmin();
+    await weir.weir.drain();
+    expect((await ask(weir, "/readyz")).status).toBe(503);
+    expect((await ask(weir, "/healthz")).status).toBe(200);
+    expect((await scrape(weir.adminUrl)).sum("weir_draining")).toBe(1);
+  });
+
+  test("is off with admin: off", async () => {
+    const weir = await startWeir(
+      `{ listeners: ["127.0.0.1:0"], threads: 1, admin: off, pools: { chat: { backends: ["ws://127.0.0.1:1"] } } }`,
+    );
+    expect(weir.weir.addresses.admin).toBeNull();
+  });
+
+  test("on IPv6 is asked by its address", async () => {
+    const weir = await startAdmin({ bind: "[::1]:0" });
+    expect(weir.adminUrl).toMatch(/^http:\/\/\[::1\]:\d+$/);
+    expect((await ask(weir, "/metrics")).status).toBe(200);
+  });
+});
+
+// DNS rebinding: a page's own host name is pointed at 127.0.0.1, so that the browser lets the page read
+// what the admin server says. Its requests still carry that name.
+describe("a foreign Host", () => {
+  test("is answered 403, on every path", async () => {
+    const weir = await startAdmin({ hosts: ["weir.internal"] });
+    const hosts = [
+      "evil.example",
+      "evil.example:9347",
+      "127.0.0.1.evil.example",
+      "localhost.evil.example",
+      "127.evil",
+      "weir.internal.evil.example",
+      "",
+    ];
+    for (const host of hosts) {
+      for (const path of ["/healthz", "/readyz", "/metrics", "/nowhere"]) {
+        const { status, body } = await ask(weir, path, [`Host: ${host}`]);
+        expect.soft([host, path, status]).toEqual([host, path, 403]);
+        expect.soft(body).not.toContain("weir_");
+      }
+    }
+  });
+
+  test("is no loopback name and none of admin.hosts", async () => {
+    const weir = await startAdmin({ hosts: ["weir.internal"] });
+    const hosts = [
+      "localhost",
+      "LOCALHOST:1",
+      "127.0.0.1",
+      "127.9.9.9:9347",
+      "[::1]",
+      "[::1]:9347",
+      "Weir.Internal",
+    ];
+    for (const host of hosts) {
+      expect.soft([host, (await ask(weir, "/metrics", [`Host: ${host}`])).status]).toEqual([host, 200]);
+    }
+  });
+});
+
+// A page of another site may send requests to loopback even where it cannot read the answers.
+test("an Origin other than the Host is answered 403", async () => {
+  const weir = await startAdmin();
+  const { host } = new URL(weir.adminUrl);
+  for (const origin of [
+    "https://evil.example",
+    "null",
+    `http://${host}.evil`,
+    "http://localhost:1",
+    `ftp://${host}`,
+  ]) {
+    expect.soft([origin, (await ask(weir, "/metrics", [`Origin: ${origin}`])).status]).toEqual([origin, 403]);
+  }
+  for (const origin of [`http://${host}`, `https://${host}`]) {
+    expect.soft([origin, (await ask(weir, "/metrics", [`Origin: ${origin}`])).status]).toEqual([origin, 200]);
+  }
+});
+
+describe("with a token", () => {
+  test("the metrics are answered 401 without it, and the probes stay open", async () => {
+    const weir = await startAdmin({ token: "correct horse battery staple" });
+    const wrong = [
+      [],
+      ["Authorization: Bearer"],
+      ["Authorization: Bearer wrong"],
+      ["Authorization: Bearer correct horse battery stapl"],
+      ["Authorization: Basic correct horse battery staple"],
+      ["Authorization: correct horse battery staple"],
+      ["Cookie: token=correct horse battery staple"],
+    ];
+    for (const lines of wrong) {
+      const { status, head, body } = await ask(weir, "/metrics", lines);
+      expect.soft([lines, status]).toEqual([lines, 401]);
+      expect.soft(head).toMatch(/^www-authenticate: Bearer\r$/im);
+      expect.soft(body).not.toContain("staple");
+    }
+    expect((await ask(weir, "/elsewhere")).status).toBe(401);
+    for (const path of ["/healthz", "/readyz"]) expect((await ask(weir, path)).status).toBe(200);
+    for (const scheme of ["Bearer", "bearer"]) {
+      const lines = [`Authorization: ${scheme} correct horse battery staple`];
+      expect((await ask(weir, "/metrics", lines)).status).toBe(200);
+      expect((await ask(weir, "/elsewhere", lines)).status).toBe(404);
+    }
+    expect(JSON.stringify(weir.log.entries)).not.toContain("staple");
+  });
+
+  test("a foreign Host is refused even with it", async () => {
+    const weir = await startAdmin({ token: "a secret of the operator" });
+    const lines = ["Host: evil.example", "Authorization: Bearer a secret of the operator"];
+    expect((await ask(weir, "/metrics", lines)).status).toBe(403);
+  });
+
+  test("anonymous: [metrics] opens the scrape, and nothing else", async () => {
+    const weir = await startAdmin({ token: "a secret of the operator", anonymous: ["metrics"] });
+    expect((await ask(weir, "/metrics")).status).toBe(200);
+    expect((await ask(weir, "/elsewhere")).status).toBe(401);
+  });
+});
+
+describe("the metrics", () => {
+  test("have a sample of every family from the start, with help and type", async () => {
+    const weir = await startAdmin();
+    const { body } = await ask(weir, "/metrics");
+    const families = [...body.matchAll(/^# TYPE (\S+) (\S+)$/gm)].map(([, name, type]) => ({ name, type }));
+    for (const { name = "", type } of families) {
+      // The library's own are not all there before their first event.
+      if (!name.startsWith("weir_")) continue;
+      const sample = new RegExp(`^${name}${type === "histogram" ? "_count" : ""}(?:\\{|\\s)`, "m");
+      expect.soft(body, name).toMatch(sample);
+      expect.soft(body).toContain(`# HELP ${name} `);
+    }
+    const names = families.map(({ name }) => name);
+    expect(names).toEqual(
+      expect.arrayContaining([
+        "weir_connections",
+        "weir_upgrades_total",
+        "weir_handshake_duration_seconds",
+        "weir_messages_total",
+        "weir_bytes_total",
+        "weir_closes_total",
+        "weir_connection_duration_seconds",
+        "weir_backend_connections",
+        "weir_dial_retries_total",
+        "weir_http_requests_total",
+        "weir_draining",
+        "weir_worker_restarts_total",
+        "weir_build_info",
+        "process_cpu_seconds_total",
+        "nodejs_eventloop_lag_seconds",
+      ]),
+    );
+  });
+
+  test("count what passes, and name no user, address or path", async () => {
+    const backend = await startEchoBackend();
+    const weir = await startInFrontOf({ id: "first", url: backend.url });
+    const client = await openClient(`${weir.url}/secret-path`, {
+      headers: { "X-Forwarded-For": "192.0.2.77" },
+    });
+    expect(await client.ask("hello")).toBe("hello");
+    const labels = { pool: "chat", tier: "default" };
+    for (const direction of ["client_to_backend", "backend_to_client"]) {
+      await untilMetric(weir.adminUrl, 1, "weir_messages_total", { ...labels, direction });
+    }
+    // Five bytes of payload, two of header, and the client's masking key of four.
+    await untilMetric(weir.adminUrl, 11, "weir_bytes_total", { ...labels, direction: "client_to_backend" });
+    await untilMetric(weir.adminUrl, 7, "weir_bytes_total", { ...labels, direction: "backend_to_client" });
+    await untilMetric(weir.adminUrl, 1, "weir_connections", labels);
+    await untilMetric(weir.adminUrl, 1, "weir_backend_connections", { pool: "chat", backend: "first" });
+    await client.close(1000);
+    await untilMetric(weir.adminUrl, 1, "weir_closes_total", {
+      pool: "chat",
+      code: "1000",
+      by: "client",
+      reason: "close",
+    });
+    await untilMetric(weir.adminUrl, 1, "weir_connection_duration_seconds_count");
+    await untilMetric(weir.adminUrl, 0, "weir_connections", labels);
+    const { body } = await ask(weir, "/metrics");
+    expect(body).not.toMatch(/192\.0\.2\.77|secret-path/);
+  });
+});

@@ -1,0 +1,77 @@
+// What the model of admission leaves out: plain requests, counter slots, gauges.
+import { describe, expect, test } from "vitest";
+
+import type { Admission } from "../../../src/control-plane/admission.ts";
+import type { AdmitRequest } from "../../../src/shared-memory/channel.ts";
+import { Counters } from "../../../src/shared-memory/counters.ts";
+import { admissionOf } from "./admission-of.ts";
+import { configOfPools } from "./config-of-pools.ts";
+
+const config = configOfPools({
+  chat: { backends: [{ id: "a", capacity: 1 }] },
+  game: { backends: [{ id: "b" }] },
+});
+
+function admission(): { admission: Admission; counters: Counters } {
+  const counters = new Counters();
+  return { admission: admissionOf(config, 10, counters), counters };
+}
+
+function request(more: Partial<AdmitRequest>): AdmitRequest {
+  return {
+    id: 1,
+    kind: "connection",
+    pool: "chat",
+    route: "*/*",
+    tier: "default",
+    user: "ip:127.0.0.1",
+    ...more,
+  };
+}
+
+describe("admission", () => {
+  test("gives a plain request a backend, but no slot: there is nothing to release", () => {
+    const { admission: real } = admission();
+    expect(real.admit(1, request({}))).toMatchObject({ grant: { backend: "a" } });
+    expect(real.admit(1, request({ id: 2 }))).toEqual({ refused: "backends_full" });
+    expect(real.admit(1, request({ id: 3, kind: "request" }))).toMatchObject({
+      grant: { id: 3, backend: "a" },
+    });
+    expect(real.connections).toBe(1);
+    expect(real.release(1, 3)).toBeNull();
+    real.startDraining();
+    expect(real.admit(1, request({ id: 4, kind: "request" }))).toEqual({ refused: "draining" });
+  });
+
+  test("names the counter slot of tier and pool in the grant", () => {
+    const { admission: real, counters } = admission();
+    const decision = real.admit(1, request({ pool: "game", tier: "vip" }));
+    expect(decision).toMatchObject({ grant: { counterSlot: counters.slotOf("vip", "game") } });
+    expect(counters.slotOf("vip", "game")).not.toBe(counters.slotOf("default", "game"));
+  });
+
+  test("keeps the same id of two workers apart", () => {
+    const { admission: real } = admission();
+    real.admit(1, request({ pool: "game" }));
+    real.admit(2, request({ pool: "game" }));
+    expect(real.connections).toBe(2);
+    expect(real.releaseWorker(1)).toBe(1);
+    expect(real.release(2, 1)).not.toBeNull();
+    expect(real.connections).toBe(0);
+  });
+
+  test("lists every configured pair of tier and pool from the start, and one that emptied at zero", () => {
+    const { admission: real } = admission();
+    const open = (): Record<string, number> =>
+      Object.fromEntries(
+        [...real.openConnections].map(({ tier, pool, count }) => [`${tier}/${pool}`, count]),
+      );
+    expect(open()).toEqual({ "default/chat": 0, "default/game": 0 });
+    real.admit(1, request({}));
+    expect(open()).toEqual({ "default/chat": 0, "default/game": 0 });
+    real.open(1, 1);
+    expect(open()).toEqual({ "default/chat": 1, "default/game": 0 });
+    real.release(1, 1);
+    expect(open()).toEqual({ "default/chat": 0, "default/game": 0 });
+  });
+});

@@ -1,0 +1,25 @@
+// A resolved configuration with given pools, for tests that need no more of it.
+import { parseConfig } from "../../../src/config/load.ts";
+import type { Config } from "../../../src/config/schema.ts";
+
+export interface BackendInput {
+  readonly id: string;
+  readonly weight?: number;
+  readonly capacity?: number;
+}
+
+export interface PoolInput {
+  readonly backends: readonly BackendInput[];
+  readonly retries?: number;
+}
+
+export function configOfPools(pools: Readonly<Record<string, PoolInput>>): Config {
+  const entries = Object.entries(pools).map(([name, { backends, retries = 2 }]) => [
+    name,
+    { retries, backends: backends.map((backend) => ({ url: `ws://${backend.id}.test:80`, ...backend })) },
+  ]);
+  const routes = Object.keys(pools).map((pool) => ({ match: { path: `/${pool}/*` }, pool }));
+  const result = parseConfig({ listeners: [":8080"], pools: Object.fromEntries(entries), routes });
+  if (!result.ok) throw new Error(JSON.stringify(result.errors));
+  return result.config;
+}

@@ -1,0 +1,151 @@
+import { beforeEach, describe, expect, test } from "vitest";
+
+import { AbuseWatch } from "../../../src/control-plane/abuse.ts";
+import type { Admission } from "../../../src/control-plane/admission.ts";
+import { Dispatcher, type TrafficObserver } from "../../../src/control-plane/dispatcher.ts";
+import type { Log, LogFields } from "../../../src/log.ts";
+import { Channel, type ConnectionSummary, type ToWorker } from "../../../src/shared-memory/channel.ts";
+import { until } from "../../support/until.ts";
+import { admissionOf } from "./admission-of.ts";
+import { configOfPools } from "./config-of-pools.ts";
+
+const config = configOfPools({
+  chat: {
+    backends: [
+      { id: "a", capacity: 1 },
+      { id: "b", capacity: 1 },
+    ],
+  },
+});
+
+const summary: ConnectionSummary = {
+  code: 1000,
+  by: "client",
+  reason: "close",
+  durationMs: 5,
+  messagesToBackend: 1,
+  messagesToClient: 2,
+  bytesToBackend: 3,
+  bytesToClient: 4,
+};
+
+/** Everything that the dispatcher told others, in order. */
+let told: unknown[][];
+let admission: Admission;
+let dispatcher: Dispatcher;
+
+beforeEach(() => {
+  told = [];
+  admission = admissionOf(config, 10);
+  dispatcher = new Dispatcher({
+    admission,
+    abuse: new AbuseWatch(null),
+    log: recordingLog(),
+    observer: recordingObserver(),
+    close: () => expect.unreachable("nobody is abusive"),
+    now: () => 0,
+  });
+});
+
+describe("the dispatcher", () => {
+  test("answers on the thread that asked, and counts what it hears", async () => {
+    const { thread, answers } = fakeThread(7);
+    dispatcher.onMessage(thread, { type: "admit", request: request(1) });
+    dispatcher.onMessage(thread, { type: "admit", request: request(2) });
+    dispatcher.onMessage(thread, { type: "admit", request: request(3) });
+    const [first, second, third] = await answers(3);
+    expect([first?.type, second?.type]).toEqual(["granted", "granted"]);
+    expect(third).toEqual({ type: "refused", id: 3, code: "backends_full" });
+
+    dispatcher.onMessage(thread, { type: "opened", id: 1, handshakeMs: 2.5 });
+    dispatcher.onMessage(thread, { type: "release", id: 1, summary });
+    dispatcher.onMessage(thread, { type: "release", id: 2, summary: null });
+    expect(told).toEqual([
+      ["opened", "chat", 2.5],
+      ["ended", "chat", summary],
+    ]);
+    expect(admission.connections).toBe(0);
+  });
+
+  test("trades a failed grant, and lets the failure stand where nothing is left", async () => {
+    const { thread, answers } = fakeThread(7);
+    dispatcher.onMessage(thread, { type: "admit", request: request(1) });
+    dispatcher.onMessage(thread, { type: "exchange", id: 1, failure: "backend_failed" });
+    dispatcher.onMessage(thread, { type: "exchange", id: 1, failure: "backend_timeout" });
+    const [first, second, third] = await answers(3);
+    const backends = [first, second].map((answer) =>
+      answer?.type === "granted" ? answer.grant.backend : "",
+    );
+    expect(backends.toSorted()).toEqual(["a", "b"]);
+    expect(third).toEqual({ type: "refused", id: 1, code: "backend_timeout" });
+    expect(admission.connections).toBe(1);
+  });
+
+  test("gives back what a dead thread held, says so, and ignores its late news", () => {
+    const { thread } = fakeThread(7);
+    dispatcher.onMessage(thread, { type: "admit", request: request(1) });
+    dispatcher.onMessage(thread, { type: "opened", id: 1, handshakeMs: 1 });
+    dispatcher.onDeath(thread);
+    expect(admission.connections).toBe(0);
+    dispatcher.onMessage(thread, { type: "release", id: 1, summary });
+    dispatcher.onMessage(thread, { type: "opened", id: 1, handshakeMs: 1 });
+    dispatcher.onDeath(thread);
+    expect(told).toEqual([
+      ["opened", "chat", 1],
+      ["warn", "connections ended with their worker thread", { thread: 0, connections: 1 }],
+    ]);
+  });
+
+  test("hands on refusals, retries, requests and log lines", () => {
+    const { thread } = fakeThread(1);
+    dispatcher.onMessage(thread, { type: "upgrade-refused", pool: null, code: "no_route" });
+    dispatcher.onMessage(thread, { type: "dial-retried", pool: "chat" });
+    dispatcher.onMessage(thread, { type: "request-ended", pool: "chat", status: 204 });
+    dispatcher.onMessage(thread, { type: "log", level: "info", message: "hello", fields: { a: 1 } });
+    expect(told).toEqual([
+      ["refused", null, "no_route"],
+      ["retried", "chat"],
+      ["request", "chat", 204],
+      ["info", "hello", { a: 1 }],
+    ]);
+  });
+});
+
+function request(id: number): Parameters<Admission["admit"]>[1] {
+  return { id, kind: "connection", pool: "chat", route: "*/*", tier: "default", user: "ip:127.0.0.1" };
+}
+
+function fakeThread(serial: number): {
+  thread: Parameters<Dispatcher["onMessage"]>[0];
+  answers: (count: number) => Promise<ToWorker[]>;
+} {
+  const posted: ToWorker[] = [];
+  const port = { postMessage: (batch: unknown) => void posted.push(...(batch as ToWorker[])) };
+  const answers = (count: number) => until(`${count} answers`, () => posted.length >= count && posted);
+  return { thread: { serial, index: 0, channel: new Channel<ToWorker>(port) }, answers };
+}
+
+function recordingObserver(): TrafficObserver {
+  return {
+    upgradeOpened: (pool, handshakeMs) => void told.push(["opened", pool, handshakeMs]),
+    upgradeRefused: (pool, code) => void told.push(["refused", pool, code]),
+    dialRetried: (pool) => void told.push(["retried", pool]),
+    connectionEnded: (pool, ended) => void told.push(["ended", pool, ended]),
+    requestEnded: (pool, status) => void told.push(["request", pool, status]),
+    messagesDelayed: (delaysMs) => void told.push(["delayed", delaysMs]),
+  };
+}
+
+function tell(level: string, message: string, fields: LogFields = {}): void {
+  told.push([level, message, fields]);
+}
+
+function recordingLog(): Log {
+  return {
+    debug: (message, fields) => tell("debug", message, fields),
+    info: (message, fields) => tell("info", message, fields),
+    warn: (message, fields) => tell("warn", message, fields),
+    error: (message, fields) => tell("error", message, fields),
+    flush: () => {},
+  };
+}
