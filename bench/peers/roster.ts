@@ -5,7 +5,7 @@ import { haproxy } from "./haproxy.ts";
 import { httpProxy } from "./http-proxy.ts";
 import { nginx } from "./nginx.ts";
 import type { Peer } from "./peer.ts";
-import { weir } from "./weir.ts";
+import { weir, weirOnTwoThreads, weirWithLimits } from "./weir.ts";
 import { wsRelay } from "./ws-relay.ts";
 
 /** What every ratio is to. */
@@ -13,11 +13,12 @@ export const REFERENCE = "haproxy";
 
 export const ROSTER: readonly Peer[] = [
   haproxy(1),
-  weir(1),
+  weir,
   nginx,
   caddy,
   httpProxy,
   wsRelay,
   haproxy(2),
-  weir(2),
+  weirOnTwoThreads,
+  weirWithLimits,
 ];

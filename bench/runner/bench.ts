@@ -49,10 +49,13 @@ export function smoke(bench: Bench, rows: readonly Row[]): Promise<Failures> {
   });
 }
 
-/** A row about threads is for the peers that come with one thread and with two; the others for one. */
+/** A row about a variant is for the peers that come with it and without; the others for those without. */
 function participants(row: Row, peers: readonly Peer[]): readonly Peer[] {
-  if (row.comparison === "all") return peers.filter(({ name, family }) => name === family);
-  return peers.filter((peer) => peers.some((other) => other !== peer && other.family === peer.family));
+  const { comparison } = row;
+  if (comparison === "all") return peers.filter(({ name, family }) => name === family);
+  const isVariant = ({ name, family }: Peer): boolean => name === `${family}-${comparison.suffix}`;
+  const families = new Set(peers.filter(isVariant).map(({ family }) => family));
+  return peers.filter((peer) => families.has(peer.family) && (peer.name === peer.family || isVariant(peer)));
 }
 
 interface Measurement {

@@ -26,8 +26,10 @@ export const GOALS: readonly Goal[] = [
   versus("CPU per upgrade, × haproxy", 2.5, "upgrade"),
   plain("KiB per idle connection, of 5 000", 8, "idle", "fewKiB"),
   plain("KiB per idle connection, of 4 000 more", 8, "idle", "moreKiB"),
-  twoThreads("CPU per round trip, two threads × one", "roundtripUs"),
-  twoThreads("CPU per pipelined message, two threads × one", "pipelinedUs"),
+  variant("CPU per round trip, two threads × one", 1.15, "threads", "weir-2", "roundtripUs"),
+  variant("CPU per pipelined message, two threads × one", 1.15, "threads", "weir-2", "pipelinedUs"),
+  variant("CPU per round trip, limits on × off", 1.1, "limits", "weir-limits", "roundtripUs"),
+  variant("CPU per pipelined message, limits on × off", 1.1, "limits", "weir-limits", "pipelinedUs"),
   plain("CPU per round trip, 4 000 connections × 400", 1.3, "scale", "growth"),
   plain("CPU per pipelined message, 4 000 connections × 400", 1.3, "scale-pipelined", "growth"),
   plain("CPU per 16 KiB message, 4 000 connections × 400", 1.3, "scale-large", "growth"),
@@ -46,13 +48,12 @@ function versus(title: string, limit: number, row: string): Goal {
   };
 }
 
-function twoThreads(title: string, metric: string): Goal {
+function variant(title: string, limit: number, row: string, peer: string, metric: string): Goal {
   return {
     title,
-    limit: 1.15,
+    limit,
     isAtLeast: false,
-    values: (results) =>
-      ratios(results.values("threads", "weir-2", metric), results.values("threads", "weir", metric)),
+    values: (results) => ratios(results.values(row, peer, metric), results.values(row, "weir", metric)),
   };
 }
 

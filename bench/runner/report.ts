@@ -40,7 +40,7 @@ export function header(circumstances: Circumstances): string {
 export function rowTable(row: Row, results: Results, peers: readonly Peer[]): string {
   const columns = row.metrics.flatMap((metric) =>
     metric.isCompared
-      ? [metric.title, `× ${row.comparison === "all" ? REFERENCE : "1 thread"}`]
+      ? [metric.title, `× ${row.comparison === "all" ? REFERENCE : row.comparison.plain}`]
       : [metric.title],
   );
   const present = peers.filter(({ name }) => results.peersOf(row.name).includes(name));

@@ -41,12 +41,20 @@ export const SMOKE: Scale = {
   of: (count) => Math.ceil(count / 100),
 };
 
+/** The same peer otherwise set up. */
+export interface Variant {
+  /** Its name is the peer's with this behind a hyphen. */
+  readonly suffix: string;
+  /** What the peer without it is called in the table. */
+  readonly plain: string;
+}
+
 export interface Row {
   readonly name: string;
   readonly title: string;
   readonly metrics: readonly Metric[];
-  /** `all` compares with HAProxy with one thread; `threads` a peer with two threads with itself with one. */
-  readonly comparison: "all" | "threads";
+  /** `all` compares with HAProxy with one thread; a variant compares each peer that has it with itself without. */
+  readonly comparison: "all" | Variant;
   /** Memory hardly varies from start to start, and takes long to measure. */
   readonly mostRounds: number;
   /** Leaves no connection open. Throws when the peer fails. */

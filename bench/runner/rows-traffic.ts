@@ -1,6 +1,6 @@
 // Rows that measure CPU: messages and upgrades.
 
-import type { Metric, Row, Sample, Scale } from "./row.ts";
+import type { Metric, Row, Sample, Scale, Variant } from "./row.ts";
 import type { Session, Window } from "./session.ts";
 
 const UPGRADES_IN_PARALLEL = 32;
@@ -42,22 +42,27 @@ export const TRAFFIC_ROWS: readonly Row[] = [
   scaleRow("scale", "64 B round trips", ROUND_TRIPS),
   scaleRow("scale-pipelined", "64 B messages, 64 in flight on each", PIPELINED),
   scaleRow("scale-large", "16 KiB round trips", LARGE),
-  {
-    name: "threads",
-    title: "Two threads against one",
+  variantRow("threads", "Two threads against one", { suffix: "2", plain: "1 thread" }),
+  variantRow("limits", "Message limits on against off", { suffix: "limits", plain: "off" }),
+];
+
+function variantRow(name: string, title: string, comparison: Variant): Row {
+  return {
+    name,
+    title,
     metrics: [
       { key: "roundtripUs", title: "CPU µs/round trip", isCompared: true },
       { key: "pipelinedUs", title: "CPU µs/pipelined message", isCompared: true },
     ],
-    comparison: "threads",
+    comparison,
     mostRounds: Infinity,
     measure: async (session, scale) => {
       const roundtrip = await run(session, scale, ROUND_TRIPS);
       const pipelined = await run(session, scale, PIPELINED);
       return { roundtripUs: cpuUsPerMessage(roundtrip), pipelinedUs: cpuUsPerMessage(pipelined) };
     },
-  },
-];
+  };
+}
 
 /** Latency is timed with one message in flight only. */
 function trafficRow(name: string, title: string, traffic: Traffic): Row {

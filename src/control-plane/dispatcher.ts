@@ -50,11 +50,8 @@ export class Dispatcher {
           message.id,
           this.#options.admission.exchange(thread.serial, message.id, message.failure),
         );
-      case "opened": {
-        const pool = this.#options.admission.open(thread.serial, message.id);
-        if (pool !== null) this.#options.observer.upgradeOpened(pool, message.handshakeMs);
-        return;
-      }
+      case "opened":
+        return this.#onOpened(thread, message);
       case "release": {
         const pool = this.#options.admission.release(thread.serial, message.id);
         if (pool !== null && message.summary !== null)
@@ -92,6 +89,16 @@ export class Dispatcher {
         connections: released,
       });
     }
+  }
+
+  #onOpened(thread: Thread, { id, handshakeMs }: Extract<ToControl, { type: "opened" }>): void {
+    const { admission, observer, close, now } = this.#options;
+    const pool = admission.open(thread.serial, id);
+    if (pool === null) return;
+    observer.upgradeOpened(pool, handshakeMs);
+    // Its user was banned while it waited or was dialled: there was nothing to close yet.
+    const user = admission.find(thread.serial, id)?.user;
+    if (user !== undefined && admission.bans.isBanned(user, now())) close(thread.serial, id, "abuse");
   }
 
   /** Dropped messages are violations; too many of them end all of the user's connections, and ban it. */

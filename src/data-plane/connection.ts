@@ -138,6 +138,7 @@ export class Connection implements PipeOwner {
   onCloseReceived(pipe: Pipe): void {
     const by = this.#sideOf(pipe);
     this.#endAs({ code: pipe.closeReceived?.code ?? CloseCode.noStatus, by, reason: "close" });
+    this.#startCloseTimer();
     this.#settle();
   }
 
@@ -236,11 +237,26 @@ export class Connection implements PipeOwner {
     if (isClientDone) endSocket(this.#options.client);
     // The backend has ended its side: nothing is left to say, and a FIN of its own would be a system call more.
     if (isBackendDone && this.#options.backend.readableEnded) this.#options.backend.destroySoon();
-    if (isClientDone || isBackendDone) this.#startCloseTimer();
   }
 
+  /** From the first Close or FIN on: what does not end by then is cut. */
   #startCloseTimer(): void {
-    this.#closeTimer ??= setTimeout(() => this.destroy(), this.#options.closeTimeoutMs);
+    if (this.#closeTimer !== null) return;
+    const before = this.#progress();
+    this.#closeTimer = setTimeout(() => {
+      // Weir's own goodbye is strict. After a peer's, what was sent before it may still be under way to a
+      // slow reader, for as long as that one reads.
+      if (this.#end?.by === "weir" || this.#progress() === before) return this.destroy();
+      this.#closeTimer = null;
+      this.#startCloseTimer();
+    }, this.#options.closeTimeoutMs);
+  }
+
+  /** Changes whenever a byte has moved. */
+  #progress(): number {
+    const { client, backend } = this.#options;
+    const passed = this.#toBackend.bytes + this.#toClient.bytes;
+    return passed - client.writableLength - backend.writableLength;
   }
 
   /** Once, when both sockets are closed. */

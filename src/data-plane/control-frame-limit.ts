@@ -7,6 +7,12 @@ export interface ControlFrameRate {
   readonly burst: number;
 }
 
+/**
+ * Tokens taken one by one add up the rounding of each addition. The bucket is deeper by this part of a
+ * token, once, so that the last one of a burst is not refused for a billionth of itself.
+ */
+const SLACK_TOKENS = 0.001;
+
 export class ControlFrameLimit {
   readonly #intervalMs: number;
   readonly #capacityMs: number;
@@ -14,7 +20,7 @@ export class ControlFrameLimit {
 
   constructor({ rate, burst }: ControlFrameRate) {
     this.#intervalMs = 1_000 / rate;
-    this.#capacityMs = burst * this.#intervalMs;
+    this.#capacityMs = (burst + SLACK_TOKENS) * this.#intervalMs;
   }
 
   /** Whether `n` more frames are within the limit; they are counted only if they are. */

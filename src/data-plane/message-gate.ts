@@ -58,6 +58,8 @@ export class MessageGate {
   readonly #scanAgain: FrameScanner;
   #limits: GateLimits;
   #held: Held | null = null;
+  /** Where the message that waits has its reservation; a reload meanwhile does not move it. */
+  #reservedIn: readonly Bucket[] = [];
   /** Until the next token. */
   #timer: NodeJS.Timeout | null = null;
   /** Until the debt of bytes is paid. */
@@ -139,7 +141,7 @@ export class MessageGate {
     this.#debtTimer = null;
     if (this.#held === null) return;
     this.#held = null;
-    for (const bucket of this.#limits.messages) bucket.unreserve(1);
+    for (const bucket of this.#reservedIn) bucket.unreserve(1);
   }
 
   #take(n: number, nowNs: number): number {
@@ -173,7 +175,8 @@ export class MessageGate {
     for (let held = this.#held; held !== null; held = this.#held) {
       const nowNs = this.#nowNs();
       let waitNs = 0;
-      for (const bucket of this.#limits.messages) waitNs = Math.max(waitNs, bucket.reserve(1, nowNs));
+      this.#reservedIn = this.#limits.messages;
+      for (const bucket of this.#reservedIn) waitNs = Math.max(waitNs, bucket.reserve(1, nowNs));
       if (waitNs > 0) {
         this.#timer = setTimeout(() => this.#onToken(), Math.ceil(waitNs / NS_PER_MS));
         return;

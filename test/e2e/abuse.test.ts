@@ -3,18 +3,24 @@
 import { describe, expect, test } from "vitest";
 
 import { opcodes } from "../support/frames.ts";
-import { startLimited } from "../support/limited.ts";
+import { limitedConfig, startLimited } from "../support/limited.ts";
 import { setMainClockAhead } from "../support/main-clock.ts";
 import { untilMetric } from "../support/metrics.ts";
-import { upgradeRequest } from "../support/raw-client.ts";
+import { openRaw, upgradeRequest } from "../support/raw-client.ts";
 import { refusalOf } from "../support/refusal.ts";
 import type { RelayedPair } from "../support/relay.ts";
+import { accept, acceptUpgrade, type Script, startScriptedBackend } from "../support/scripted-backend.ts";
+import { startWeir } from "../support/start-weir.ts";
 
 const messages = { rate: "1/h", burst: 2 };
 const abuse = { violations: 10, window: "1m", ban: "5m" };
 const dropping = { tier: { messages }, limits: { onExceed: "drop", abuse } };
 
 const banned = { status: 429, code: "banned", message: "this user is banned for now" };
+
+function isBan({ message }: { readonly message: string }): boolean {
+  return message === "user banned for abuse";
+}
 
 async function send({ client }: RelayedPair, count: number): Promise<void> {
   for (let i = 0; i < count; i++) await client.sendText(`message ${i}`);
@@ -52,17 +58,18 @@ describe("a user whose messages are dropped too often", () => {
     const plain = "GET / HTTP/1.1\r\nHost: a\r\nX-User-Id: ann\r\nConnection: close\r\n\r\n";
     expect(await refusalOf(weir.url, plain)).toMatchObject(banned);
     await untilMetric(weir.adminUrl, 1, "weir_upgrades_total", { result: "banned" });
-    await expectServed(other);
-    await expectServed(await weir.open("carl"));
+    expect(await isServed(other)).toBe(true);
+    expect(await isServed(await weir.open("carl"))).toBe(true);
   });
 
   test("is one structured line in the log", async () => {
     const weir = await startLimited(dropping);
     const pair = await weir.open("ann");
-    const frames = Array.from({ length: 40 }, () => pair.client.encode({ opcode: opcodes.text, payload: "x" }));
+    const frames = Array.from({ length: 40 }, () =>
+      pair.client.encode({ opcode: opcodes.text, payload: "x" }),
+    );
     await pair.client.write(Buffer.concat(frames));
     expect(await pair.client.nextClose()).toEqual({ code: 1008, reason: "abuse" });
-    const isBan = ({ message }: { message: string }): boolean => message === "user banned for abuse";
     const { level, fields } = await weir.log.entry("the ban", isBan);
     expect(level).toBe("warn");
     expect(fields).toEqual({
@@ -93,6 +100,24 @@ describe("a user whose messages are dropped too often", () => {
   });
 });
 
+test("a connection of the user that is still being dialled at the ban is closed as soon as it opens", async () => {
+  const { promise: isBanned, resolve: letAccept } = Promise.withResolvers<void>();
+  const acceptAfterBan: Script = async (connection) => {
+    await isBanned;
+    await acceptUpgrade(connection);
+  };
+  const server = await startScriptedBackend([accept(), acceptAfterBan]);
+  const weir = await startWeir(JSON.stringify(limitedConfig([server.url], dropping)));
+  const { connection: abusive } = await openRaw(weir.url, { lines: ["X-User-Id: ann"] });
+  const opening = openRaw(weir.url, { lines: ["X-User-Id: ann"] });
+  await server.connection(1);
+  for (let i = 0; i < 12; i++) await abusive.sendText(`message ${i}`);
+  expect(await abusive.nextClose()).toEqual({ code: 1008, reason: "abuse" });
+  letAccept();
+  const { connection } = await opening;
+  expect(await connection.nextClose()).toEqual({ code: 1008, reason: "abuse" });
+});
+
 describe("no violation is", () => {
   test("a delayed message", async () => {
     const weir = await startLimited({
@@ -103,7 +128,7 @@ describe("no violation is", () => {
     await send(pair, 50);
     await untilDealtWith(pair);
     await untilMetric(weir.adminUrl, 0, "weir_bans");
-    await expectServed(pair);
+    expect(await isServed(pair)).toBe(true);
   });
 
   test("a dropped message where abuse is off", async () => {
@@ -112,13 +137,13 @@ describe("no violation is", () => {
     await send(pair, 500);
     await untilDealtWith(pair);
     await untilMetric(weir.adminUrl, 0, "weir_bans");
-    await expectServed(pair);
+    expect(await isServed(pair)).toBe(true);
   });
 });
 
-async function expectServed({ client, backend }: RelayedPair): Promise<void> {
+async function isServed({ client, backend }: RelayedPair): Promise<boolean> {
   await backend.sendText("served");
-  expect(await client.nextText()).toBe("served");
+  return (await client.nextText()) === "served";
 }
 
 async function lastFrame(backend: RelayedPair["backend"]): Promise<{ opcode: number }> {

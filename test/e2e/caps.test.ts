@@ -50,8 +50,10 @@ describe("connections that race for the last slots, on four threads,", () => {
   test("get exactly their tier's maxConnections, and take none from another tier", async () => {
     const tiers = { member: { maxConnections: 7, default: true }, vip: { maxConnections: 11 }, free: {} };
     const weir = await startRace({ config: { tiers } });
-    const tierOf = (i: number): string => ["member", "vip", "free"][i % 3] ?? "";
-    const outcomes = await race(weir.url, (i) => ({ "X-User-Id": `user-${i}`, "X-User-Tier": tierOf(i) }));
+    const outcomes = await race(weir.url, (i) => ({
+      "X-User-Id": `user-${i}`,
+      "X-User-Tier": Object.keys(tiers)[i % 3] ?? "",
+    }));
     const third = RACERS / 3;
     expect(outcomes).toEqual({ open: 7 + 11 + third, "503 tier_full": third - 7 + third - 11 });
     for (const [tier, count] of Object.entries({ member: 7, vip: 11, free: third })) {
@@ -75,6 +77,19 @@ describe("connections that race for the last slots, on four threads,", () => {
       message: "this user has as many connections as its tier allows",
     });
   });
+});
+
+test("a thousand that race for one slot, four threads and no user or tier at all, get one", async () => {
+  const weir = await startRace({ limits: { maxConnections: 1 } });
+  const racers = Array.from({ length: 1_000 }, async () => {
+    const client = await connectRaw(weir.url);
+    await client.write(upgradeRequest());
+    return (await client.readHead()).status;
+  });
+  const statuses = await Promise.all(racers);
+  expect(statuses.filter((status) => status === 101)).toHaveLength(1);
+  expect(statuses.filter((status) => status === 503)).toHaveLength(999);
+  await untilMetric(weir.adminUrl, 999, "weir_upgrades_total", { result: "connections_full" });
 });
 
 /** However a connection ends that was open. */

@@ -102,20 +102,23 @@ test("a connection that agreed to a context before a reload is delayed instead o
   expect(metrics.sum(limited, drops)).toBe(0);
 });
 
-test.skipIf(isMissing(chromium))("a page in Chromium, compressing, loses what is dropped and nothing else", async () => {
-  const { weir, backend } = await startCompressed(dropping);
-  const page = await (await launchChromium()).newPage();
-  await page.goto(weir.httpUrl);
-  const { extensions, texts } = await floodFromPage(page, weir.url);
-  expect(extensions).toContain("client_no_context_takeover");
-  expect(backend.upgrades[0]?.headers["sec-websocket-extensions"]).toContain("client_no_context_takeover");
-  const indices = texts.map((text) => Number(/\d+/.exec(text)?.[0]));
-  expect(texts).toEqual(indices.map(textOf));
-  expect(indices).toEqual(indices.toSorted((a, b) => a - b));
-  // What came last was sent after many that were dropped.
-  expect(Math.max(...indices)).toBeGreaterThan(indices.length);
-  await untilMetric(weir.adminUrl, 0, "weir_closes_total", { by: "weir" });
-});
+test.skipIf(isMissing(chromium))(
+  "a page in Chromium, compressing, loses what is dropped and nothing else",
+  async () => {
+    const { weir, backend } = await startCompressed(dropping);
+    const page = await (await launchChromium()).newPage();
+    await page.goto(weir.httpUrl);
+    const { extensions, texts } = await floodFromPage(page, weir.url);
+    expect(extensions).toContain("client_no_context_takeover");
+    expect(backend.upgrades[0]?.headers["sec-websocket-extensions"]).toContain("client_no_context_takeover");
+    const indices = texts.map((text) => Number(/\d+/.exec(text)?.[0]));
+    expect(texts).toEqual(indices.map(textOf));
+    expect(indices).toEqual(indices.toSorted((a, b) => a - b));
+    // What came last was sent after many that were dropped.
+    expect(Math.max(...indices)).toBeGreaterThan(indices.length);
+    await untilMetric(weir.adminUrl, 0, "weir_closes_total", { by: "weir" });
+  },
+);
 
 /** Everything that came back up to now: a Ping passes whatever is dropped. */
 async function textsUpToNow(client: WsClient): Promise<string[]> {

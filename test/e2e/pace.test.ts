@@ -27,15 +27,15 @@ interface Paced extends StartedWeir {
 
 async function startPaced(upgrades: unknown): Promise<Paced> {
   const backend = await startEchoBackend();
-  const options = (value: unknown): Limits => ({ limits: { upgrades: value }, config: { tiers } });
-  const config = (value: unknown) => limitedConfig([backend.url], options(value));
-  const started = await startWeir(JSON.stringify(config(upgrades)));
+  const config = (limits: Limits["limits"]) =>
+    limitedConfig([backend.url], { config: { tiers }, ...(limits && { limits }) });
+  const started = await startWeir(JSON.stringify(config({ upgrades })));
   const knock = async (user: string, tier = "normal"): Promise<RawConnection> => {
     const client = await connectRaw(started.url);
     await client.write(upgradeRequest({ lines: [`X-User-Id: ${user}`, `X-User-Tier: ${tier}`] }));
     return client;
   };
-  const reload = (value: unknown) => started.weir.reload(config(value));
+  const reload = (value: unknown) => started.weir.reload(config({ upgrades: value }));
   return Object.assign(started, { backend, reload, knock });
 }
 
@@ -82,9 +82,8 @@ describe("new connections above the pace", () => {
 
   test("all get their turn, through a client that knows nothing of it", async () => {
     const weir = await startPaced({ rate: "100/s", burst: 2 });
-    const headers = (i: number) => ({ "X-User-Id": `user-${i}` });
     const clients = await Promise.all(
-      Array.from({ length: 30 }, (_, i) => openClient(weir.url, { headers: headers(i) })),
+      Array.from({ length: 30 }, (_, i) => openClient(weir.url, { headers: { "X-User-Id": `user-${i}` } })),
     );
     for (const client of clients) expect(await client.ask("who")).toBe("echo");
   });
@@ -160,5 +159,6 @@ describe("new connections above the pace", () => {
     await weir.weir.workers.kill(0);
     await untilMetric(weir.adminUrl, 0, "weir_queue_length", queue);
     await untilMetric(weir.adminUrl, 0, "weir_users");
+    expect(usersAt(weir.backend)).toEqual(["open"]);
   });
 });

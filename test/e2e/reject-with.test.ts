@@ -121,19 +121,22 @@ describe("a refused upgrade", () => {
   });
 });
 
-test.skipIf(isMissing(chromium))("a page in Chromium reads code and reason, with subprotocols and without", async () => {
-  const weir = await startRefusing();
-  const page = await (await launchChromium()).newPage();
-  await page.goto(`${weir.httpUrl}/open`);
-  const first = await openInPage(page, `${weir.url}/open`);
-  expect(first).toBe("open");
-  for (const protocols of [[], ["chat.v2", "chat.v1"]]) {
-    const seen = await closeInPage(page, `${weir.url}/open`, protocols);
-    expect(seen).toEqual({ code: 1008, reason: "user_full", wasClean: true });
-    const lost = await closeInPage(page, `${weir.url}/nowhere`, protocols);
-    expect(lost).toEqual({ code: 1008, reason: "no_route", wasClean: true });
-  }
-});
+test.skipIf(isMissing(chromium))(
+  "a page in Chromium reads code and reason, with subprotocols and without",
+  async () => {
+    const weir = await startRefusing();
+    const page = await (await launchChromium()).newPage();
+    await page.goto(`${weir.httpUrl}/open`);
+    const first = await openInPage(page, `${weir.url}/open`);
+    expect(first).toBe("open");
+    for (const protocols of [[], ["chat.v2", "chat.v1"]]) {
+      const seen = await closeInPage(page, `${weir.url}/open`, protocols);
+      expect(seen).toEqual({ code: 1008, reason: "user_full", wasClean: true });
+      const lost = await closeInPage(page, `${weir.url}/nowhere`, protocols);
+      expect(lost).toEqual({ code: 1008, reason: "no_route", wasClean: true });
+    }
+  },
+);
 
 /** Opens a WebSocket that stays open for as long as the page. */
 async function openInPage(page: Page, url: string): Promise<string> {

@@ -15,11 +15,11 @@ interface Fixture {
   readonly replaced: string[];
   /** What became of those that had to wait. */
   readonly decided: Record<string, Decision>;
-  setNow(ms: number): void;
+  readonly setNow: (ms: number) => void;
   /** The client of this connection was heard of now. */
-  hear(id: number): void;
+  readonly hear: (id: number) => void;
   /** Admits and opens; how that went at once. */
-  open(id: number, options?: { worker?: number; user?: string }): "open" | "waits" | string;
+  readonly open: (id: number, options?: { worker?: number; user?: string }) => string;
 }
 
 function fixture(maxConnectionsPerUser = 2): Fixture {

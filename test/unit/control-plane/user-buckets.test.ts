@@ -28,7 +28,11 @@ function request(more: Partial<AdmitRequest> = {}): AdmitRequest {
   return { id: 1, kind: "connection", pool: "chat", route: "*/game/*", tier: "guest", user: "ann", ...more };
 }
 
-function setUp(initial: Config): { buckets: UserBuckets; table: BucketTable; setNowNs(ns: number): void } {
+function setUp(initial: Config): {
+  buckets: UserBuckets;
+  table: BucketTable;
+  setNowNs: (ns: number) => void;
+} {
   let nowNs = 0;
   const table = new BucketTable();
   const buckets = new UserBuckets(table, () => nowNs);
@@ -107,7 +111,9 @@ describe("a user who leaves", () => {
   });
 
   test("leaves no memory behind, a million times", () => {
-    const { buckets, table, setNowNs } = setUp(config({ guest: { default: true, messages, bytes } }, messages));
+    const { buckets, table, setNowNs } = setUp(
+      config({ guest: { default: true, messages, bytes } }, messages),
+    );
     for (let i = 0; i < 1_000_000; i++) {
       // A thousand users a second, each of whom has sent one message.
       setNowNs(i * 1e6);
