@@ -9,10 +9,8 @@ import { Counter } from "../shared-memory/counters.ts";
 import { buildCloseFrame, buildFrame } from "../ws/frame-builder.ts";
 import { CloseCode, MASKING_KEY_BYTES, Opcode, type ProtocolError } from "../ws/protocol.ts";
 import { CLOSE_REASONS, type CloseReasonName, type Goodbye } from "./close-reasons.ts";
-import type { ControlFrameRate } from "./control-frame-limit.ts";
-import type { GateLimits } from "./message-gate.ts";
 import type { PipeOwner } from "./pipe-owner.ts";
-import { Pipe } from "./pipe.ts";
+import { Pipe, type SourceLimits } from "./pipe.ts";
 
 /** What a relayed socket carries, so that its listeners are shared functions and not closures. */
 const PIPE = Symbol("pipe that reads this socket");
@@ -26,9 +24,6 @@ export interface ConnectionOptions {
   readonly backend: Socket;
   readonly grant: Grant;
   readonly reservedBits: number;
-  readonly maxMessageBytes: number;
-  /** `limits.controlFrames`, of the client; null for no limit. */
-  readonly controlFrames: ControlFrameRate | null;
   readonly closeTimeoutMs: number;
   /** The route's `closeCodes`: the client's code by reason, or `none` to cut without a Close. */
   readonly closeCodes: Readonly<Record<string, number | "none">>;
@@ -70,8 +65,6 @@ export class Connection implements PipeOwner {
       source: options.client,
       sink: options.backend,
       masked: true,
-      maxMessageBytes: options.maxMessageBytes,
-      controlFrames: options.controlFrames,
       counters: {
         cells: options.cells,
         messages: base + Counter.messagesToBackend,
@@ -83,8 +76,6 @@ export class Connection implements PipeOwner {
       source: options.backend,
       sink: options.client,
       masked: false,
-      maxMessageBytes: Number.POSITIVE_INFINITY,
-      controlFrames: null,
       counters: {
         cells: options.cells,
         messages: base + Counter.messagesToClient,
@@ -118,8 +109,8 @@ export class Connection implements PipeOwner {
     this.#sayGoodbye(this.#toBackend, entry.backend, "");
   }
 
-  /** What the client's messages are held to from now on; null for nothing. */
-  limit(limits: GateLimits | null, nowNs: () => number): void {
+  /** What the client is held to from its next message on; before the first call, nothing. */
+  limit(limits: SourceLimits, nowNs: () => number): void {
     this.#toBackend.limit(limits, nowNs);
   }
 

@@ -74,15 +74,13 @@ export class Connections implements ConnectionObserver {
   /** The client has its 101: both sockets and the grant are the connection's from here. */
   start(upgrade: AdmittedUpgrade, dialed: Extract<Dialed, { kind: "switched" }>): void {
     const { settings, route, client, pending } = upgrade;
-    const { limits, timeouts } = settings.config;
+    const { timeouts } = settings.config;
     const extensions = joinedHeader(dialed.rawHeaders, "sec-websocket-extensions");
     const connection = new Connection({
       client: pending.socket,
       backend: dialed.socket,
       grant: dialed.grant,
       reservedBits: reservedBitsFor(extensions),
-      maxMessageBytes: limits.maxMessageSize ?? Number.POSITIVE_INFINITY,
-      controlFrames: limits.controlFrames,
       closeTimeoutMs: timeouts.close,
       closeCodes: route.closeCodes,
       cells: this.#options.cells,
@@ -190,7 +188,14 @@ export class Connections implements ConnectionObserver {
   }
 
   #limit({ connection, facts, buckets, canDrop }: OpenConnection): void {
-    const { settings, buckets: view, clock } = this.#options;
-    connection.limit(limitsOf({ ...facts, buckets, canDrop }, settings(), view), () => clock.nowNs());
+    const { buckets: view, clock } = this.#options;
+    const settings = this.#options.settings();
+    const { maxMessageSize, controlFrames } = settings.config.limits;
+    const limits = {
+      messages: limitsOf({ ...facts, buckets, canDrop }, settings, view),
+      maxMessageBytes: maxMessageSize ?? Number.POSITIVE_INFINITY,
+      controlFrames,
+    };
+    connection.limit(limits, () => clock.nowNs());
   }
 }

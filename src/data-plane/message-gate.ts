@@ -7,6 +7,7 @@ import type { FrameScanner } from "../ws/frame-scanner.ts";
 import { Opcode } from "../ws/protocol.ts";
 
 const NS_PER_MS = 1e6;
+const MAX_TIMER_MS = 2 ** 31 - 1;
 
 /** What a gate lets through, and whom it tells; the pipe and its connection. */
 export interface GateOwner {
@@ -88,6 +89,8 @@ export class MessageGate {
   /** New limits count from the next message on; one that waits goes on waiting for its reservation. */
   changeLimits(limits: GateLimits): void {
     this.#limits = limits;
+    // A debt of bytes may have been cut or lifted: what is left of it is found at the next bytes.
+    if (this.#debtTimer !== null) this.#endDebt();
   }
 
   /** Before a chunk is read: remembers where in the stream it begins, should parts of it be dropped. */
@@ -104,7 +107,6 @@ export class MessageGate {
     const nowNs = this.#nowNs();
     const from = this.#isDropping ? this.#passRestOfDropped(frames) : 0;
     const conforming = messages === 0 ? 0 : this.#take(messages, nowNs);
-    this.#chargeBytes(end - from, nowNs);
     if (conforming === messages) {
       this.#forward(bytes, from, end, messages);
       return "passed";
@@ -157,7 +159,7 @@ export class MessageGate {
     return waitNs / NS_PER_MS;
   }
 
-  /** The copy is what bounds the memory: it is no larger than one read, and reading stops. */
+  /** What is held is no larger than one read, and reading stops: that bounds the memory. */
   #hold({ bytes, end, starts, messages }: ReadFrames, conforming: number): void {
     const from = starts[conforming] ?? 0;
     this.#owner.pauseSource();
@@ -177,8 +179,10 @@ export class MessageGate {
       let waitNs = 0;
       this.#reservedIn = this.#limits.messages;
       for (const bucket of this.#reservedIn) waitNs = Math.max(waitNs, bucket.reserve(1, nowNs));
+      // Other connections of the user may have reserved before this one.
+      if (waitNs / NS_PER_MS > this.#limits.maxDelayMs) return this.#owner.onRateExceeded();
       if (waitNs > 0) {
-        this.#timer = setTimeout(() => this.#onToken(), Math.ceil(waitNs / NS_PER_MS));
+        this.#timer = setTimeout(() => this.#onToken(), timerMs(waitNs));
         return;
       }
       this.#passNext(held);
@@ -204,20 +208,20 @@ export class MessageGate {
     if (!this.isWaiting) this.#owner.resumeSource();
   }
 
-  /** A connection above its bytes is not read until the debt is paid. */
-  #chargeBytes(count: number, nowNs: number): void {
+  /** Bytes are charged as they pass. A connection above its own is not read until the debt is paid. */
+  #charge(count: number): void {
     const { bytes } = this.#limits;
-    if (bytes === null || count <= 0) return;
-    const waitNs = bytes.charge(count, nowNs);
+    if (bytes === null) return;
+    const waitNs = bytes.charge(count, this.#nowNs());
     if (waitNs === 0 || this.#debtTimer !== null) return;
     this.#owner.pauseSource();
-    this.#debtTimer = setTimeout(
-      () => {
-        this.#debtTimer = null;
-        if (!this.isWaiting) this.#owner.resumeSource();
-      },
-      Math.ceil(waitNs / NS_PER_MS),
-    );
+    this.#debtTimer = setTimeout(() => this.#endDebt(), timerMs(waitNs));
+  }
+
+  #endDebt(): void {
+    if (this.#debtTimer !== null) clearTimeout(this.#debtTimer);
+    this.#debtTimer = null;
+    if (!this.isWaiting) this.#owner.resumeSource();
   }
 
   /** Steps over the end of a message whose beginning was dropped; returns where the next one begins. */
@@ -243,5 +247,11 @@ export class MessageGate {
   #forward(bytes: Buffer, from: number, to: number, messages: number): void {
     if (from === to) return;
     this.#owner.forward(from === 0 && to === bytes.length ? bytes : bytes.subarray(from, to), messages);
+    this.#charge(to - from);
   }
+}
+
+/** Whole milliseconds, not before the time, and no more than a timer can take. */
+function timerMs(waitNs: number): number {
+  return Math.min(Math.ceil(waitNs / NS_PER_MS), MAX_TIMER_MS);
 }

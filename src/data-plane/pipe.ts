@@ -25,11 +25,17 @@ interface PipeOptions {
   readonly sink: Socket;
   readonly masked: boolean;
   readonly reservedBits: number;
+  readonly counters: PipeCounters;
+}
+
+/** What the source of a pipe is held to. */
+export interface SourceLimits {
+  /** Null for no limit. */
+  readonly messages: GateLimits | null;
   /** Bytes of payload on the wire, summed over fragments; Infinity for no limit. */
   readonly maxMessageBytes: number;
   /** Null for no limit. */
   readonly controlFrames: ControlFrameRate | null;
-  readonly counters: PipeCounters;
 }
 
 /** Why reading a chunk stopped: at its end, behind a Close, or before a message that is too big. */
@@ -70,8 +76,8 @@ export class Pipe implements GateOwner {
   closeReceived: { readonly code: number; readonly reason: string } | null = null;
   readonly #scanner: FrameScanner;
   readonly #counters: PipeCounters;
-  readonly #maxMessageBytes: number;
-  readonly #controlFrames: ControlFrameLimit | null;
+  #maxMessageBytes = Number.POSITIVE_INFINITY;
+  #controlFrames: ControlFrameLimit | null = null;
   readonly #scannerOptions: FrameScannerOptions;
   #gate: MessageGate | null = null;
   /** What is left to do with the chunk at hand once the gate has let all of it through. */
@@ -89,9 +95,6 @@ export class Pipe implements GateOwner {
     this.#scannerOptions = { masked: options.masked, reservedBits: options.reservedBits };
     this.#scanner = new FrameScanner(this.#scannerOptions);
     this.#counters = options.counters;
-    this.#maxMessageBytes = options.maxMessageBytes;
-    this.#controlFrames =
-      options.controlFrames === null ? null : new ControlFrameLimit(options.controlFrames);
   }
 
   /** Nothing that the source sends means anything any more. */
@@ -126,8 +129,10 @@ export class Pipe implements GateOwner {
     this.resumeSource();
   }
 
-  /** Limits of the source's messages, from the next one on; null lifts them. */
-  limit(limits: GateLimits | null, nowNs: () => number): void {
+  /** Limits of the source, from its next message on. */
+  limit({ messages: limits, maxMessageBytes, controlFrames }: SourceLimits, nowNs: () => number): void {
+    this.#maxMessageBytes = maxMessageBytes;
+    this.#controlFrames = controlFrames === null ? null : new ControlFrameLimit(controlFrames);
     if (this.#gate !== null) this.#gate.changeLimits(limits ?? UNLIMITED);
     else if (limits !== null) {
       this.#gate = new MessageGate(this, limits, new FrameScanner(this.#scannerOptions), nowNs);
