@@ -112,7 +112,10 @@ export class Weir {
     this.#admin =
       config.admin === null
         ? null
-        : new AdminServer(config.admin, { metrics: this.#metrics, isReady: () => this.#isReady });
+        : new AdminServer(config.admin, {
+            metrics: this.#metrics,
+            isReady: () => this.#isReady && this.#workers.isServing,
+          });
   }
 
   /** As `start`, with a configuration that is already resolved. */

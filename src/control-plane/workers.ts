@@ -43,6 +43,8 @@ interface WorkersOptions {
 }
 
 interface Running extends Thread {
+  /** It accepts connections on all of its listeners. */
+  isServing: boolean;
   readonly worker: Worker;
   readonly startedAtMs: number;
   readonly waiting: Set<Waiter>;
@@ -79,6 +81,11 @@ export class Workers {
     return this.#running.size;
   }
 
+  /** At least one thread accepts connections. */
+  get isServing(): boolean {
+    return [...this.#running.values()].some((thread) => thread.isServing);
+  }
+
   /** Starts all threads and waits until each has taken the configuration. Throws FatalError. */
   async start(config: Config): Promise<void> {
     this.#config = config;
@@ -113,6 +120,7 @@ export class Workers {
       }
       addresses.push(addressText(bind, port, tls !== null));
     }
+    for (const thread of this.#running.values()) thread.isServing = true;
     this.#isListening = true;
     return addresses;
   }
@@ -183,6 +191,7 @@ export class Workers {
       index,
       worker,
       channel: new Channel<ToWorker>(worker),
+      isServing: false,
       startedAtMs: performance.now(),
       waiting: new Set(),
     };
@@ -232,12 +241,19 @@ export class Workers {
   async #restart(index: number): Promise<void> {
     this.restarts += 1;
     const thread = this.#spawn(index);
-    await this.#configure(thread);
-    const config = this.#configured();
-    for (const [listener, { bind }] of config.listeners.entries()) {
-      if (bind.kind === "unix" && index !== 0) continue;
-      await this.#listenOn(thread, listener, config);
+    try {
+      await this.#configure(thread);
+      const config = this.#configured();
+      for (const [listener, { bind }] of config.listeners.entries()) {
+        if (bind.kind === "unix" && index !== 0) continue;
+        await this.#listenOn(thread, listener, config);
+      }
+    } catch (error) {
+      // Its end brings the next try, after a longer delay.
+      await thread.worker.terminate();
+      throw error;
     }
+    thread.isServing = true;
     this.#options.log.info("worker thread serves again", { thread: index });
   }
 

@@ -104,7 +104,8 @@ export class Connection implements PipeOwner {
     const entry = CLOSE_REASONS[reason];
     const client = this.#clientGoodbye(reason, entry.client);
     this.#endAs({ code: client === "cut" ? CloseCode.abnormal : client, by: entry.by, reason });
-    this.#startCloseTimer();
+    // At a shutdown a frame in flight may take until its deadline; the peers' time begins at our Close.
+    if (reason !== "draining") this.#startCloseTimer();
     this.#sayGoodbye(this.#toClient, client, entry.text);
     this.#sayGoodbye(this.#toBackend, entry.backend, "");
   }
@@ -134,6 +135,7 @@ export class Connection implements PipeOwner {
   }
 
   onCloseSent(_pipe: Pipe): void {
+    if (this.#toClient.writer.isClosed && this.#toBackend.writer.isClosed) this.#startCloseTimer();
     this.#settle();
   }
 

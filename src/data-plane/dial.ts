@@ -7,6 +7,7 @@ import tls from "node:tls";
 import { Refusal } from "../errors.ts";
 import { checkUpgradeResponse } from "../ws/handshake.ts";
 import { INFORMATIONAL_PREFIX, parseInformationalHead } from "../ws/response-head.ts";
+import { answerFault } from "./answer-fault.ts";
 import { readAnswer } from "./answer.ts";
 import { tlsOptions, type DialTarget } from "./settings.ts";
 
@@ -138,6 +139,8 @@ export class Dial {
   }
 
   #answer(response: http.IncomingMessage): void {
+    const fault = answerFault(response);
+    if (fault !== null) return this.#failAnswer(fault);
     this.#letGo();
     this.#resolve({ kind: "answered", response });
   }

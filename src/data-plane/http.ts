@@ -7,6 +7,7 @@ import type { Socket } from "node:net";
 import type { TLSSocket } from "node:tls";
 import httpProxy from "http-proxy";
 import { Refusal } from "../errors.ts";
+import { answerFault } from "./answer-fault.ts";
 import type { AdmissionDesk } from "./admission-desk.ts";
 import { backendHeaders, backendPath } from "./backend-headers.ts";
 import { isHopByHop } from "./hop-by-hop.ts";
@@ -151,6 +152,16 @@ export class PlainRequests {
     request: http.IncomingMessage,
     response: http.ServerResponse,
   ): void {
+    const fault = answerFault(answer);
+    if (fault !== null) {
+      this.#refuse(
+        request,
+        response,
+        new Refusal("backend_failed", { message: `the backend's answer: ${fault}` }),
+      );
+      answer.destroy();
+      return;
+    }
     const connection = answer.headers.connection ?? "";
     const named = new Set(connection.split(",").map((token) => token.trim().toLowerCase()));
     for (const name of Object.keys(answer.headers)) {

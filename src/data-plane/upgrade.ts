@@ -61,6 +61,8 @@ export async function onUpgrade(
     };
     const dialed = await dialWithRetries(context, admitted, grant);
     if (dialed.kind === "answered") {
+      if (pending.hasLeft) dialed.response.destroy();
+      pending.assertPresent();
       pending.release();
       const { http } = settings.config.timeouts;
       passAnswer({ request, socket, answer: dialed.response, idleTimeoutMs: http });

@@ -101,8 +101,15 @@ class DataPlane {
     const server = new Listener({
       config: this.#current().config,
       reporter: this.#reporter,
-      onUpgrade: (request, socket, head) => void onUpgrade(context, request, socket, head),
-      onRequest: (request, response) => void this.#requests.onRequest(request, response),
+      // Both answer their own errors; what is left is a mistake of ours, which must not cost the others.
+      onUpgrade: (request, socket, head) =>
+        void onUpgrade(context, request, socket, head).catch((error: unknown) =>
+          this.#onMistake(error, () => socket.destroy()),
+        ),
+      onRequest: (request, response) =>
+        void this.#requests
+          .onRequest(request, response)
+          .catch((error: unknown) => this.#onMistake(error, () => response.destroy())),
     });
     try {
       port = await server.listen(address);
@@ -112,6 +119,13 @@ class DataPlane {
       const code = error instanceof Error && "code" in error ? String(error.code) : String(error);
       this.#channel.post({ type: "listen-failed", listener, code });
     }
+  }
+
+  #onMistake(error: unknown, destroy: () => void): void {
+    this.#reporter.log("error", "internal error", {
+      error: error instanceof Error ? error.stack : String(error),
+    });
+    destroy();
   }
 
   async #stopListening(): Promise<void> {

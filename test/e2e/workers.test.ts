@@ -191,3 +191,25 @@ async function closeServer(server: Server): Promise<void> {
   server.close();
   await once(server, "close");
 }
+
+test("a worker thread that cannot bind again goes on trying, and Weir is not ready meanwhile", async () => {
+  const backend = await startEchoBackend();
+  const weir = await startWeir(yaml(backend.url, "threads: 1"));
+  const port = Number(new URL(weir.httpUrl).port);
+  const squatter = createServer();
+  const ended = weir.weir.workers.kill(0);
+  await ended;
+  await untilListening(squatter, port);
+  await weir.log.entry("the failed restart", ({ message }) => message.includes("could not be started again"));
+  expect((await fetch(`${weir.adminUrl}/readyz`)).status).toBe(503);
+  await new Promise<void>((resolve) => squatter.close(() => resolve()));
+  await weir.log.entry("the restart", ({ message }) => message === "worker thread serves again");
+  expect((await fetch(`${weir.adminUrl}/readyz`)).status).toBe(200);
+  expect((await openClient(weir.url)).backendId).toBe(backend.id);
+});
+
+async function untilListening(server: Server, port: number): Promise<void> {
+  onCleanup("the squatter", () => void server.close());
+  server.listen(port, "127.0.0.1");
+  await once(server, "listening");
+}

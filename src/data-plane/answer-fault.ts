@@ -1,0 +1,13 @@
+// What Node's parser lets through in a backend's answer, but its own writer throws on.
+
+import type { IncomingMessage } from "node:http";
+
+/** RFC 9110 §5.5 and RFC 9112 §4: visible characters, spaces and tabs, and bytes above ASCII. */
+const TEXT = /^[\t\x20-\x7e\x80-\xff]*$/;
+
+/** Why the answer cannot be passed on; null if it can. */
+export function answerFault({ statusCode, statusMessage, rawHeaders }: IncomingMessage): string | null {
+  if (statusCode === undefined || statusCode < 200 || statusCode > 599) return `status ${statusCode}`;
+  if (!TEXT.test(statusMessage ?? "")) return "a control character in the reason phrase";
+  return rawHeaders.every((text) => TEXT.test(text)) ? null : "a control character in a header";
+}
