@@ -1,7 +1,7 @@
 // The log: one line per event, written by the main thread alone (workers send theirs over the channel).
 // Messages are lower case and hold no tokens, headers or payload; facts go into fields.
 
-import { pino } from "pino";
+import { type DestinationStream, pino } from "pino";
 import { PinoPretty } from "pino-pretty";
 
 export type LogFields = Readonly<Record<string, unknown>>;
@@ -11,6 +11,8 @@ export interface Log {
   info(message: string, fields?: LogFields): void;
   warn(message: string, fields?: LogFields): void;
   error(message: string, fields?: LogFields): void;
+  /** Takes the `log` section of a new configuration over; a log without this is its owner's to change. */
+  configure?(options: LogOptions): void;
   /** Writes out what is still buffered; call it before the process ends. */
   flush(): void;
 }
@@ -27,6 +29,10 @@ const MAX_UNWRITTEN_BYTES = 16 * 1024 * 1024;
 /** A log on standard output. A reader that is slow delays no event loop: lines are written as it reads. */
 export function createLog({ level, format }: LogOptions): Log {
   const lines = pino.destination({ dest: 1, sync: false, maxLength: MAX_UNWRITTEN_BYTES });
+  let pretty: DestinationStream | null = null;
+  const outputOf = (wanted: LogOptions["format"]): DestinationStream =>
+    wanted === "json" ? lines : (pretty ??= PinoPretty({ destination: lines }));
+  let output = outputOf(format);
   const logger = pino(
     {
       level,
@@ -34,13 +40,17 @@ export function createLog({ level, format }: LogOptions): Log {
       timestamp: pino.stdTimeFunctions.isoTime,
       formatters: { level: (label) => ({ level: label }) },
     },
-    format === "pretty" ? PinoPretty({ destination: lines }) : lines,
+    { write: (line) => output.write(line) },
   );
   return {
     debug: (message, fields = {}) => logger.debug(fields, message),
     info: (message, fields = {}) => logger.info(fields, message),
     warn: (message, fields = {}) => logger.warn(fields, message),
     error: (message, fields = {}) => logger.error(fields, message),
+    configure: (next) => {
+      logger.level = next.level;
+      output = outputOf(next.format);
+    },
     flush: () => lines.flushSync(),
   };
 }

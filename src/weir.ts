@@ -156,6 +156,8 @@ export class Weir {
     this.#config = config;
     this.#abuse.configure(config.limits.abuse);
     this.#admission.configure(config, resolveMaxConnections(config.limits.maxConnections));
+    if (config.admin !== null) this.#admin?.configure(config.admin);
+    this.#log.configure?.(config.log);
     this.#log.info("configuration reloaded");
   }
 

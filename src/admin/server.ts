@@ -23,7 +23,7 @@ interface Answer {
 const OPEN_PATHS = new Set(["/healthz", "/readyz"]);
 
 export class AdminServer {
-  readonly #config: AdminConfig;
+  #config: AdminConfig;
   readonly #sources: AdminSources;
   readonly #server: http.Server;
 
@@ -31,6 +31,11 @@ export class AdminServer {
     this.#config = config;
     this.#sources = sources;
     this.#server = http.createServer((request, response) => void this.#onRequest(request, response));
+  }
+
+  /** For requests from now on; `bind` is as it was. */
+  configure(config: AdminConfig): void {
+    this.#config = config;
   }
 
   /** Resolves with the address. Throws FatalError with exit code 71 where it cannot be bound. */

@@ -1,11 +1,9 @@
 // Keys that are validated and accepted although their feature is not built yet. Whoever builds one takes
 // its keys out of the list; nobody who sets one is left to believe that it works.
 
-import { isDeepStrictEqual } from "node:util";
 import type { Finding, KeyPath } from "./problems.ts";
 import { entriesOf, field, itemsOf } from "./raw.ts";
-import { resolveConfig } from "./resolve.ts";
-import { type Config, configSchema } from "./schema.ts";
+import type { Config } from "./schema.ts";
 
 /** `*` stands for a name, `[]` for an item of a list; everything below a key is meant as well. */
 export const NOT_IN_EFFECT = [
@@ -52,31 +50,40 @@ export const NOT_IN_EFFECT = [
   "reload",
   "state",
   "pidFile",
-  "admin.anonymous",
   "alerts",
 ] as const;
 
-/** A warning for each such key that the file sets to something other than off or its default. */
+type NotInEffect = (typeof NOT_IN_EFFECT)[number];
+
+/** Which values say just what happens while the feature is not there; of other keys those that are off. */
+const AS_IT_IS: Partial<Record<NotInEffect, (value: unknown) => boolean>> = {
+  "pools.*.balance": (value) => value === "least-connections",
+  "pools.*.onUnhealthy": (value) => value === "keep",
+  "pools.*.onRemove": (value) => field(value, "mode") === "keep",
+  "pools.*.backends[].resolve": (value) => value === "first",
+  // An empty list lets no origin in, which is not what happens.
+  "routes[].origins": (value) => value === null,
+  reload: (value) => field(value, "watch") === false,
+};
+
+/** A warning for each such key that the file asks something of, be it what is the default. */
 export function findNotInEffect(raw: unknown, config: Config): Finding[] {
-  const defaults = defaultConfig();
-  return NOT_IN_EFFECT.flatMap((pattern) => {
-    const segments = pattern.split(/\.|(?=\[\])/);
-    const byDefault = valueAt(
-      defaults,
-      segments.map((segment) => (segment === "[]" ? 0 : segment)),
-    );
-    return (
-      matchesOf(raw, segments)
+  return NOT_IN_EFFECT.flatMap((pattern) =>
+    matchesOf(raw, pattern.split(/\.|(?=\[\])/))
+      .filter((path) => {
         // A key that its resolved form does not have, such as a kind of source, is there because it was set.
-        .filter((path) => isOtherThan(byDefault, valueAt(config, path) ?? valueAt(raw, path)))
-        .map((path): Finding => ({ path, at: "key", message: "not in effect yet" }))
-    );
-  });
+        const value = valueAt(config, path) ?? valueAt(raw, path);
+        const isAsItIs = AS_IT_IS[pattern] ?? isOff;
+        return !isAsItIs(value);
+      })
+      .map((path): Finding => ({ path, at: "key", message: "not in effect yet" })),
+  );
 }
 
-function isOtherThan(byDefault: unknown, value: unknown): boolean {
-  const isOff = value === null || value === false || value === "none" || value === "off";
-  return !isOff && !isDeepStrictEqual(value, byDefault);
+/** Lists and mappings are off where all that is in them is. */
+function isOff(value: unknown): boolean {
+  if (typeof value === "object" && value !== null) return Object.values(value).every((one) => isOff(one));
+  return value === null || value === false || value === 0 || value === "none" || value === "off";
 }
 
 /** The paths that are there in the file. */
@@ -97,11 +104,4 @@ function valueAt(value: unknown, path: KeyPath): unknown {
     (at, key) => (typeof key === "number" ? itemsOf(at)[key] : field(at, key)),
     value,
   );
-}
-
-/** All defaults, under the pool name `*`. */
-function defaultConfig(): Config {
-  const smallest = { listeners: [":0"], pools: { default: { backends: ["ws://localhost"] } } };
-  const config = resolveConfig(configSchema.parse(smallest), "/");
-  return { ...config, pools: Object.fromEntries(Object.values(config.pools).map((pool) => ["*", pool])) };
 }

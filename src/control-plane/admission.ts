@@ -12,6 +12,7 @@ import { Caps } from "./caps.ts";
 import { OpenConnections } from "./open-connections.ts";
 import { type Place, Places } from "./places.ts";
 import { Pool } from "./pool.ts";
+import { RequestCounts } from "./request-counts.ts";
 import { Replacements } from "./replacements.ts";
 import { UpgradePace } from "./upgrade-pace.ts";
 import { NO_BUCKETS, type UserBuckets } from "./user-buckets.ts";
@@ -39,6 +40,7 @@ interface AdmissionOptions {
 
 export class Admission {
   readonly bans = new Bans();
+  readonly requests = new RequestCounts();
   readonly #options: AdmissionOptions;
   readonly #caps: Caps;
   readonly #pace: UpgradePace<Place, Place>;
@@ -205,6 +207,7 @@ export class Admission {
 
   /** Gives back all that a dead worker held or waited for; returns how many places that were. */
   releaseWorker(worker: number): number {
+    this.requests.forget(worker);
     this.#replacements.forgetWorker(worker);
     const places = this.#places.ofWorker(worker);
     for (const { request } of places) this.release(worker, request.id);

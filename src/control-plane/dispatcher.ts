@@ -68,6 +68,8 @@ export class Dispatcher {
         return this.#options.observer.dialRetried(message.pool);
       case "request-ended":
         return this.#options.observer.requestEnded(message.pool, message.status);
+      case "requests-in-flight":
+        return this.#options.admission.requests.set(thread.serial, message.requests);
       case "log":
         return this.#options.log[message.level](message.message, message.fields);
       case "configured":

@@ -1,4 +1,5 @@
-// The planned goodbye of the whole process: no new work, 1001 to every open connection, then the end.
+// The planned goodbye of the whole process: no new work, 1001 to every open connection, the answers that
+// plain requests still wait for, then the end.
 
 import type { ShutdownConfig } from "../config/schema.ts";
 import type { Log } from "../log.ts";
@@ -8,29 +9,54 @@ import type { Workers } from "./workers.ts";
 const PROGRESS_INTERVAL_MS = 1_000;
 const POLL_INTERVAL_MS = 20;
 
+/** For the threads to report what was cut: its access lines and counts would end with them. */
+const CUT_REPORT_MS = 500;
+
 interface DrainOptions {
-  readonly admission: Admission;
-  readonly workers: Workers;
-  readonly shutdown: ShutdownConfig;
+  readonly admission: Pick<Admission, "startDraining" | "connections" | "requests">;
+  readonly workers: Pick<Workers, "stopListening" | "broadcast">;
+  readonly shutdown: Pick<ShutdownConfig, "timeout">;
   readonly log: Log;
 }
 
-/** Resolves when no connection is left, or `shutdown.timeout` has passed and the rest was cut. */
+/** Resolves when no connection or request is left, or `shutdown.timeout` has passed and the rest was cut. */
 export async function drain({ admission, workers, shutdown, log }: DrainOptions): Promise<void> {
   const deadlineMs = performance.now() + shutdown.timeout;
+  const left = () => ({ connections: admission.connections, requests: admission.requests.total });
+  const isEmpty = (): boolean => left().connections === 0 && left().requests === 0;
   admission.startDraining();
-  await workers.stopListening();
-  log.info("draining", { connections: admission.connections });
+  const stopped = workers.stopListening();
+  // Each thread takes the two in this order; one that does not answer holds up nobody else's goodbye.
   workers.broadcast({ type: "close-all", reason: "draining" });
+  const isStopped = await isDoneWithin(stopped, shutdown.timeout);
+  log.info("draining", left());
   let reportAtMs = performance.now() + PROGRESS_INTERVAL_MS;
-  while (admission.connections > 0 && performance.now() < deadlineMs) {
-    await new Promise((resolve) => setTimeout(resolve, POLL_INTERVAL_MS));
-    if (performance.now() < reportAtMs) continue;
-    reportAtMs += PROGRESS_INTERVAL_MS;
-    log.info("draining", { connections: admission.connections });
+  await poll(() => {
+    if (performance.now() >= reportAtMs) {
+      reportAtMs += PROGRESS_INTERVAL_MS;
+      log.info("draining", left());
+    }
+    return isEmpty();
+  }, deadlineMs);
+  if (isStopped && isEmpty()) return;
+  log.warn("shutdown timeout reached, cutting connections", left());
+  workers.broadcast({ type: "destroy-all" });
+  await poll(isEmpty, performance.now() + CUT_REPORT_MS);
+}
+
+async function isDoneWithin(task: Promise<void>, timeoutMs: number): Promise<boolean> {
+  const timeout = Promise.withResolvers<boolean>();
+  const timer = setTimeout(() => timeout.resolve(false), timeoutMs);
+  try {
+    return await Promise.race([task.then(() => true), timeout.promise]);
+  } finally {
+    clearTimeout(timer);
   }
-  if (admission.connections > 0) {
-    log.warn("shutdown timeout reached, cutting connections", { connections: admission.connections });
-    workers.broadcast({ type: "destroy-all" });
+}
+
+/** Resolves when it is so, or at the deadline. */
+async function poll(isSo: () => boolean, deadlineMs: number): Promise<void> {
+  while (!isSo() && performance.now() < deadlineMs) {
+    await new Promise((resolve) => setTimeout(resolve, POLL_INTERVAL_MS));
   }
 }

@@ -47,7 +47,10 @@ export class PlainRequests {
   readonly #agents = new WeakMap<DialTarget, http.Agent>();
   /** By the client's request. */
   readonly #exchanges = new WeakMap<http.IncomingMessage, Exchange>();
+  /** Those that have not got their whole answer. */
+  readonly #unanswered = new Set<http.ServerResponse>();
   #isDraining = false;
+  #onInFlight: (requests: number) => void = () => {};
 
   constructor(context: Forwarder) {
     this.#context = context;
@@ -64,17 +67,29 @@ export class PlainRequests {
     this.#proxy.on("proxyRes", (answer, request, response) => this.#onAnswer(answer, request, response));
   }
 
-  /** From now on every answer asks the client to close its connection. */
-  startDraining(): void {
+  /**
+   * From now on every answer asks the client to close its connection.
+   * @param onInFlight told how many requests wait for their whole answer, now and whenever it changes
+   */
+  startDraining(onInFlight: (requests: number) => void): void {
     this.#isDraining = true;
+    this.#onInFlight = onInFlight;
+    onInFlight(this.#unanswered.size);
+  }
+
+  destroyAll(): void {
+    for (const response of this.#unanswered) response.destroy();
   }
 
   async onRequest(request: http.IncomingMessage, response: http.ServerResponse): Promise<void> {
     const { desk, reporter } = this.#context;
     const settings = this.#context.settings();
     let pool: string | null = null;
+    this.#onInFlight(this.#unanswered.add(response).size);
     response.on("close", () => {
+      this.#unanswered.delete(response);
       reporter.requestEnded(pool, response.headersSent ? response.statusCode : CLIENT_LEFT);
+      this.#onInFlight(this.#unanswered.size);
     });
     try {
       const target = parseRequest(request);

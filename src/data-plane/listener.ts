@@ -11,8 +11,8 @@ import { isWebSocketUpgrade } from "../ws/handshake.ts";
 import { refuseBytes, refuseUpgrade } from "./refuse.ts";
 import type { Reporter } from "./reporter.ts";
 
-/** How often slow request heads are looked for, at the most. */
-const MAX_HEAD_CHECK_INTERVAL_MS = 1_000;
+/** How often slow request heads are looked for; a server cannot change it, as it can the time they have. */
+const HEAD_CHECK_INTERVAL_MS = 250;
 
 interface ListenerOptions {
   readonly config: Config;
@@ -29,19 +29,16 @@ export class Listener {
 
   constructor(options: ListenerOptions) {
     this.#options = options;
-    const { limits, timeouts } = options.config;
     this.#server = http.createServer({
-      maxHeaderSize: limits.maxHeaderSize,
-      headersTimeout: timeouts.handshake,
       // Bodies may take as long as they flow; `timeouts.http` watches for those that do not.
       requestTimeout: 0,
-      keepAliveTimeout: timeouts.keepAlive,
-      connectionsCheckingInterval: Math.min(timeouts.handshake / 4, MAX_HEAD_CHECK_INTERVAL_MS),
+      connectionsCheckingInterval: HEAD_CHECK_INTERVAL_MS,
       noDelay: true,
       // A request without one is refused with the others, in our words and our log.
       requireHostHeader: false,
       shouldUpgradeCallback: (request) => isWebSocketUpgrade(request),
     });
+    this.configure(options.config);
     this.#server.on("connection", (socket: net.Socket) => socket.on("error", ignoreError));
     this.#server.on("request", (request, response) => this.#onRequest(request, response));
     this.#server.on("upgrade", (request, stream, head) => {
@@ -59,6 +56,15 @@ export class Listener {
     this.#server.on("clientError", (error: NodeJS.ErrnoException, socket) =>
       this.#onClientError(error, socket as net.Socket),
     );
+  }
+
+  /** The size of a head holds for connections from now on, the times for those that are open, too. */
+  configure({ limits, timeouts }: Config): void {
+    const { maxHeaderSize } = limits;
+    // The server's own field, which it gives each new connection's parser; its types do not have it.
+    Object.assign(this.#server, { maxHeaderSize });
+    this.#server.headersTimeout = timeouts.handshake;
+    this.#server.keepAliveTimeout = timeouts.keepAlive;
   }
 
   /** Resolves with the port once connections are accepted (0 for a Unix socket). */

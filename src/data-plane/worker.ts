@@ -67,7 +67,8 @@ class DataPlane {
       case "close-all":
         return this.#connections.closeAll(message.reason);
       case "destroy-all":
-        return this.#connections.destroyAll();
+        this.#connections.destroyAll();
+        return this.#requests.destroyAll();
       default:
         return message satisfies never;
     }
@@ -83,6 +84,7 @@ class DataPlane {
     try {
       this.#settings = new Settings(config);
       this.#connections.configure();
+      for (const listener of this.#listeners) listener.configure(config);
     } catch (cause) {
       error = cause instanceof Error ? cause.message : String(cause);
     }
@@ -113,6 +115,8 @@ class DataPlane {
     });
     try {
       port = await server.listen(address);
+      // A configuration may have come meanwhile.
+      server.configure(this.#current().config);
       this.#listeners.push(server);
       this.#channel.post({ type: "listening", listener, port });
     } catch (error) {
@@ -129,7 +133,8 @@ class DataPlane {
   }
 
   async #stopListening(): Promise<void> {
-    this.#requests.startDraining();
+    // Before `stopped-listening`: who hears of that knows of every request.
+    this.#requests.startDraining((requests) => this.#channel.post({ type: "requests-in-flight", requests }));
     await Promise.all(this.#listeners.map((listener) => listener.close()));
     this.#channel.post({ type: "stopped-listening" });
   }

@@ -106,6 +106,8 @@ export type ToControl =
   | { readonly type: "delays"; readonly delaysMs: readonly number[] }
   | { readonly type: "dial-retried"; readonly pool: string }
   | { readonly type: "request-ended"; readonly pool: string | null; readonly status: number }
+  /** While draining: at its beginning, and whenever the number changes. */
+  | { readonly type: "requests-in-flight"; readonly requests: number }
   | {
       readonly type: "log";
       readonly level: LogLevel;
@@ -119,14 +121,14 @@ interface Port {
 }
 
 /** How long news that nobody waits for may wait for company. */
-const UNHURRIED_DELAY_MS = 2;
+const UNHURRIED_DELAY_MS = 3;
 
 /** Under load, batches leave this far apart at the least. */
-const MIN_BATCH_INTERVAL_MS = 1;
+const MIN_BATCH_INTERVAL_MS = 2;
 
 /**
  * Sends messages in batches, in order. Waking the other thread costs far more than carrying a message,
- * so what one turn of the event loop posts leaves together, and a busy channel sends once a millisecond.
+ * so what one turn of the event loop posts leaves together, and a busy channel sends every 2 ms.
  */
 export class Channel<Outgoing> {
   readonly #port: Port;
@@ -150,7 +152,7 @@ export class Channel<Outgoing> {
     }
   }
 
-  /** Sends with the next message that is posted, or after 2 ms. */
+  /** Sends with the next message that is posted, or after 3 ms. */
   postUnhurried(message: Outgoing): void {
     this.#batch.push(message);
     if (this.#flush === null) this.#delay(UNHURRIED_DELAY_MS);

@@ -6,9 +6,10 @@ import { startEchoBackend } from "../support/echo-backend.ts";
 import { opcodes } from "../support/frames.ts";
 import { scrape } from "../support/metrics.ts";
 import { connectRaw, openRaw, upgradeRequest } from "../support/raw-client.ts";
+import type { RawConnection } from "../support/raw-connection.ts";
 import { relayYaml, startRelay } from "../support/relay.ts";
 import { acceptUpgrade, startScriptedBackend } from "../support/scripted-backend.ts";
-import { spawnWeir } from "../support/spawn-weir.ts";
+import { type SpawnedWeir, spawnWeir } from "../support/spawn-weir.ts";
 import { startWeir } from "../support/start-weir.ts";
 import { until } from "../support/until.ts";
 import { openClient } from "../support/ws-client.ts";
@@ -19,6 +20,8 @@ const goodbye = { code: 1001, reason: "server shutting down" };
 
 /** As long as a test may take; what ends before ends by its own. */
 const patient = "timeouts: { close: 60s, ping: off }\nshutdown: { timeout: 60s }";
+
+const plainRequest = "GET / HTTP/1.1\r\nHost: a\r\n\r\n";
 
 describe.for(["SIGTERM", "SIGINT"] as const)("%s", (signal) => {
   test("closes every client with 1001, every backend with 1001, and exits 0", async () => {
@@ -74,6 +77,71 @@ test("who is left at shutdown.timeout is cut, and the exit code is still 0", asy
   expect(await connection.nextClose()).toEqual(goodbye);
   expect(await weir.exited()).toEqual({ code: 0, signal: null });
   expect(weir.stdout).toContain("shutdown timeout reached");
+  const lines = weir.stdout.split("\n").filter((line) => line.includes('"connection closed"'));
+  expect(lines).toHaveLength(1);
+});
+
+describe("a plain request in flight", () => {
+  test("gets its whole answer, and its connection is closed behind it", async () => {
+    const { weir, client, backend } = await requestInFlight(patient);
+    weir.signal("SIGTERM");
+    await weir.untilPrinted(/"draining"/);
+    await backend.write("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nfirst\r\n");
+    const head = await client.readHead();
+    expect(head.status).toBe(200);
+    expect(head.header("connection")).toBe("close");
+    expect((await client.readBytes(10)).toString()).toBe("5\r\nfirst\r\n");
+    await backend.write("4\r\nlast\r\n0\r\n\r\n");
+    expect((await client.readToEnd()).toString()).toBe("4\r\nlast\r\n0\r\n\r\n");
+    expect(await weir.exited()).toEqual({ code: 0, signal: null });
+  });
+
+  test("is answered whole where its head is out already, and the idle connection then holds nothing up", async () => {
+    const { weir, client, backend } = await requestInFlight(patient);
+    await backend.write("HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nfirst");
+    expect((await client.readHead()).header("connection")).toBe("keep-alive");
+    expect((await client.readBytes(5)).toString()).toBe("first");
+    weir.signal("SIGTERM");
+    await weir.untilPrinted(/"draining"/);
+    await backend.write("last");
+    expect((await client.readToEnd()).toString()).toBe("last");
+    expect(await weir.exited()).toEqual({ code: 0, signal: null });
+  });
+
+  test("that was pipelined behind a last answer holds nothing up", async () => {
+    const { weir, client, server, backend } = await requestInFlight(patient);
+    await client.write(plainRequest);
+    await (await server.connection(1)).readHead();
+    weir.signal("SIGTERM");
+    await weir.untilPrinted(/"draining"/);
+    await backend.write("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok");
+    expect((await client.readHead()).header("connection")).toBe("close");
+    expect((await client.readToEnd()).toString()).toBe("ok");
+    expect(await weir.exited()).toEqual({ code: 0, signal: null });
+  });
+
+  test("that never ends is cut at shutdown.timeout", async () => {
+    const { weir, client, backend } = await requestInFlight("shutdown: { timeout: 200ms }");
+    await backend.write("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nfirst\r\n");
+    await client.readHead();
+    expect((await client.readBytes(10)).toString()).toBe("5\r\nfirst\r\n");
+    weir.signal("SIGTERM");
+    expect(await weir.exited()).toEqual({ code: 0, signal: null });
+    expect(weir.stdout).toMatch(/"requests":1,"msg":"shutdown timeout reached/);
+    await client.untilClosed();
+    // No end of the body: it does not look whole.
+    expect(client.buffered.toString()).toBe("");
+  });
+});
+
+test("a kept-alive connection without a request does not hold the drain", async () => {
+  const { weir, client, backend } = await requestInFlight(patient);
+  await backend.write("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok");
+  expect((await client.readHead()).header("connection")).toBe("keep-alive");
+  expect((await client.readBytes(2)).toString()).toBe("ok");
+  weir.signal("SIGTERM");
+  expect(await weir.exited()).toEqual({ code: 0, signal: null });
+  await client.untilClosed();
 });
 
 describe("while draining", () => {
@@ -177,6 +245,24 @@ test("closing twice is closing once", async () => {
   await relay.weir.close();
   expect(relay.log.entries.filter(({ message }) => message === "draining")).toHaveLength(1);
 });
+
+interface RequestInFlight {
+  readonly weir: SpawnedWeir;
+  readonly client: RawConnection;
+  readonly server: Awaited<ReturnType<typeof startScriptedBackend>>;
+  readonly backend: RawConnection;
+}
+
+/** A plain request that the backend has received and not answered. */
+async function requestInFlight(yaml: string): Promise<RequestInFlight> {
+  const server = await startScriptedBackend(() => {});
+  const weir = await spawnWeir(relayYaml([server.url], yaml));
+  const client = await connectRaw(weir.httpUrl);
+  await client.write(plainRequest);
+  const backend = await server.connection(0);
+  await backend.readHead();
+  return { weir, client, server, backend };
+}
 
 function statusOf(url: string): Promise<number> {
   const { promise, resolve, reject } = Promise.withResolvers<number>();

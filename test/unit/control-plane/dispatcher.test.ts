@@ -96,6 +96,17 @@ describe("the dispatcher", () => {
     ]);
   });
 
+  test("counts the plain requests that threads have in flight, until a thread dies", () => {
+    const { thread } = fakeThread(7);
+    const { thread: other } = fakeThread(8);
+    dispatcher.onMessage(thread, { type: "requests-in-flight", requests: 3 });
+    dispatcher.onMessage(other, { type: "requests-in-flight", requests: 2 });
+    dispatcher.onMessage(thread, { type: "requests-in-flight", requests: 1 });
+    expect(admission.requests.total).toBe(3);
+    dispatcher.onDeath(other);
+    expect(admission.requests.total).toBe(1);
+  });
+
   test("hands on refusals, retries, requests and log lines", () => {
     const { thread } = fakeThread(1);
     dispatcher.onMessage(thread, { type: "upgrade-refused", pool: null, code: "no_route" });
