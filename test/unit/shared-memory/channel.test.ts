@@ -31,14 +31,14 @@ describe("a channel", () => {
     expect(batches).toEqual([["a", "b", "c"]]);
   });
 
-  test("that is busy gathers what comes within a millisecond", () => {
+  test("that is busy gathers what comes within two milliseconds", () => {
     channel.post("a");
     vi.advanceTimersByTime(0);
     channel.post("b");
     vi.advanceTimersByTime(0);
     channel.post("c");
     expect(batches).toEqual([["a"]]);
-    vi.advanceTimersByTime(1);
+    vi.advanceTimersByTime(2);
     expect(batches).toEqual([["a"], ["b", "c"]]);
   });
 
