@@ -19,7 +19,7 @@ const MAX_RESTART_DELAY_MS = 5_000;
  * The relay's garbage dies young, so a small young generation is as fast as V8's default of up to 64 MB,
  * and it is the larger part of what a few thousand idle connections add to the resident memory.
  */
-const YOUNG_GENERATION_MB = 32;
+const YOUNG_GENERATION_MB = 24;
 /** A thread that lived this long starts over with the shortest restart delay. */
 const STEADY_AFTER_MS = 60_000;
 
