@@ -5,17 +5,24 @@ import { writeFileSync } from "node:fs";
 import { loadavg } from "node:os";
 import { runMicroBenches } from "./micro/run.ts";
 import { ROSTER } from "./peers/roster.ts";
-import { type Bench, checkPeers, type Failures, measureRow, smoke } from "./runner/bench.ts";
+import { type Bench, checkPeers, type Failures, measureRow, measureSoloRow, smoke } from "./runner/bench.ts";
 import { Leash } from "./runner/leash.ts";
 import { type Options, parseOptions, USAGE } from "./runner/options.ts";
-import { type Circumstances, goalTable, header, rowTable } from "./runner/report.ts";
+import { type Circumstances, goalTable, header, rowTable, soloTable } from "./runner/report.ts";
 import { Results } from "./runner/results.ts";
-import type { Row } from "./runner/row.ts";
+import { type Row, SMOKE, type SoloRow } from "./runner/row.ts";
+import { EXACTNESS_ROWS } from "./runner/rows-exactness.ts";
 import { MEMORY_ROWS } from "./runner/rows-memory.ts";
 import { TRAFFIC_ROWS } from "./runner/rows-traffic.ts";
+import { USERS_ROWS } from "./runner/rows-users.ts";
 
 const ROWS: readonly Row[] = [...TRAFFIC_ROWS, ...MEMORY_ROWS];
-const NAMES = { rows: ROWS.map(({ name }) => name), peers: ROSTER.map(({ name }) => name) };
+const SOLO_ROWS: readonly SoloRow[] = [...EXACTNESS_ROWS, ...USERS_ROWS];
+const NAMES = {
+  rows: [...ROWS, ...SOLO_ROWS].map(({ name }) => name),
+  rowsOnRequest: SOLO_ROWS.filter(({ isOnRequest }) => isOnRequest).map(({ name }) => name),
+  peers: ROSTER.map(({ name }) => name),
+};
 
 const NAMES_LIST = `rows:  ${NAMES.rows.join(" ")}\npeers: ${NAMES.peers.join(" ")}`;
 
@@ -56,8 +63,11 @@ async function run(options: Options): Promise<number> {
     log: (line) => console.error(line),
   };
   console.log(`${header(circumstances)}\n`);
-  const rows = ROWS.filter(({ name }) => options.rows.includes(name));
-  const failures = await (options.mode === "smoke" ? runSmoke : runRounds)(bench, rows, options.rounds);
+  const failures = await (options.mode === "smoke" ? runSmoke : runRounds)(
+    bench,
+    chosenRows(options, bench),
+    options.rounds,
+  );
   for (const [name, failure] of failures) console.log(`- ${name} failed: ${failure}`);
   if (options.jsonFile !== null) {
     const versions = Object.fromEntries(circumstances.versions);
@@ -67,19 +77,40 @@ async function run(options: Options): Promise<number> {
   return failures.size === 0 ? 0 : 1;
 }
 
-async function runSmoke(bench: Bench, rows: readonly Row[]): Promise<Failures> {
-  const failures = await smoke(bench, rows);
+interface ChosenRows {
+  readonly rows: readonly Row[];
+  readonly soloRows: readonly SoloRow[];
+}
+
+/** Rows about Weir alone are left out where it is. */
+function chosenRows(options: Options, { peers }: Bench): ChosenRows {
+  const isChosen = ({ name }: { readonly name: string }): boolean => options.rows.includes(name);
+  const hasWeir = peers.some(({ name }) => name === "weir");
+  return { rows: ROWS.filter(isChosen), soloRows: hasWeir ? SOLO_ROWS.filter(isChosen) : [] };
+}
+
+async function runSmoke(bench: Bench, { rows, soloRows }: ChosenRows): Promise<Failures> {
+  const failures = new Map(await smoke(bench, rows));
   for (const row of rows) console.log(`${rowTable(row, bench.results, bench.peers)}\n`);
+  for (const row of soloRows) {
+    const failure = await measureSoloRow(bench, row, SMOKE);
+    if (failure !== null) failures.set(row.name, failure);
+    console.log(`${soloTable(row, bench.results)}\n`);
+  }
   return failures;
 }
 
 /** A table appears as soon as its row is measured. */
-async function runRounds(bench: Bench, rows: readonly Row[], rounds: number): Promise<Failures> {
+async function runRounds(bench: Bench, { rows, soloRows }: ChosenRows, rounds: number): Promise<Failures> {
   const failures = await checkPeers(bench);
   const sound = bench.peers.filter(({ name }) => !failures.has(name));
   for (const row of rows) {
     await measureRow({ ...bench, peers: sound }, row, rounds);
     console.log(`${rowTable(row, bench.results, sound)}\n`);
+  }
+  for (const row of soloRows) {
+    await measureSoloRow(bench, row);
+    console.log(`${soloTable(row, bench.results)}\n`);
   }
   console.log(`${goalTable(bench.results)}\n`);
   return failures;

@@ -4,7 +4,12 @@
 import { type DestinationStream, pino } from "pino";
 import { PinoPretty } from "pino-pretty";
 
-export type LogFields = Readonly<Record<string, unknown>>;
+export type LogLevel = "debug" | "info" | "warn" | "error";
+
+/** Plain data, since a worker's lines cross a thread. */
+export type LogFields = Readonly<
+  Record<string, string | number | boolean | null | undefined | readonly string[]>
+>;
 
 export interface Log {
   debug(message: string, fields?: LogFields): void;

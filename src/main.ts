@@ -53,31 +53,26 @@ async function run(source: ConfigSource): Promise<void> {
   printWarnings(loaded.warnings);
   if (!loaded.ok)
     throw new FatalError(loaded.errors.map((one) => formatProblem(one)).join("\n"), ExitCode.usage);
-  const [{ start }, { createLog }] = await Promise.all([import("./weir.ts"), import("./log.ts")]);
+  const [{ start }, { createLog }, { Reloader }] = await Promise.all([
+    import("./weir.ts"),
+    import("./log.ts"),
+    import("./reloader.ts"),
+  ]);
   const log = createLog(loaded.config.log);
   const ending = onFirstSignal(["SIGTERM", "SIGINT"]);
-  const starting = start(loaded.config, { log });
-  // One after the other, and none before the start is over.
-  let reloading: Promise<unknown> = starting;
+  const reloader =
+    source.kind === "file" ? new Reloader({ file: source.file, env: { ...process.env }, log }) : null;
   process.on("SIGHUP", () => {
-    reloading = reloading
-      .then(reload)
-      .catch((error: unknown) => log.error("reload failed", { reason: messageOf(error) }));
+    if (reloader === null) log.warn("nothing to reload: there is no configuration file");
+    else void reloader.reload();
   });
-  const weir = await starting;
-
-  async function reload(): Promise<void> {
-    if (source.kind !== "file") return log.warn("nothing to reload: there is no configuration file");
-    const next = load(source);
-    for (const warning of next.warnings) log.warn(formatProblem(warning, "warning"));
-    if (next.ok) return weir.reload(next.config);
-    for (const problem of next.errors) log.error(formatProblem(problem));
-    throw new Error("the configuration is invalid; nothing was changed");
-  }
+  const weir = await start(loaded.config, { log, ...(reloader === null ? {} : { reloads: reloader }) });
+  reloader?.begin(weir, loaded.files);
 
   for (const url of weir.addresses.listeners) process.stdout.write(`listening on ${url}\n`);
   if (weir.addresses.admin !== null) process.stdout.write(`admin on ${weir.addresses.admin}\n`);
   await ending;
+  reloader?.close();
   await weir.close();
   log.flush();
   process.exit(ExitCode.ok);
@@ -125,10 +120,6 @@ async function onFirstSignal(signals: readonly EndingSignal[]): Promise<void> {
 
 function printWarnings(warnings: readonly Problem[]): void {
   for (const warning of warnings) process.stderr.write(`${formatProblem(warning, "warning")}\n`);
-}
-
-function messageOf(error: unknown): string {
-  return error instanceof Error ? error.message : String(error);
 }
 
 function exitWith(error: unknown): never {

@@ -2,15 +2,16 @@
 // admin server, and starts, reloads, drains and closes the whole.
 
 import { availableParallelism } from "node:os";
-import { isDeepStrictEqual } from "node:util";
 import { AdminServer } from "./admin/server.ts";
 import { Metrics } from "./admin/metrics.ts";
+import { changeLines, changesBetween, fixedKeysBetween } from "./config/changes.ts";
 import { formatProblem, parseConfig } from "./config/load.ts";
-import type { BindAddress, Config } from "./config/schema.ts";
+import type { Config } from "./config/schema.ts";
 import { AbuseWatch } from "./control-plane/abuse.ts";
-import { Admission } from "./control-plane/admission.ts";
+import { Admission, type AdmissionEvents } from "./control-plane/admission.ts";
 import { answer, Dispatcher } from "./control-plane/dispatcher.ts";
 import { drain } from "./control-plane/drain.ts";
+import { Fleet } from "./control-plane/fleet.ts";
 import { resolveMaxConnections } from "./control-plane/open-files.ts";
 import { UserBuckets } from "./control-plane/user-buckets.ts";
 import { Workers } from "./control-plane/workers.ts";
@@ -18,15 +19,22 @@ import { ExitCode, FatalError } from "./errors.ts";
 import { createLog, type Log } from "./log.ts";
 import { ActivityTable } from "./shared-memory/activity.ts";
 import { BucketTable } from "./shared-memory/bucket-table.ts";
+import type { LastReload, Reloader } from "./reloader.ts";
 import { SharedClock } from "./shared-memory/clock.ts";
+import type { AdmitRequest, CloseOrder } from "./shared-memory/channel.ts";
 import { Counters } from "./shared-memory/counters.ts";
 import { packageVersion } from "./version.ts";
 
 const SWEEP_INTERVAL_MS = 1_000;
 
+/** What reads the configuration file again, at a request to the admin API. */
+type Reloads = Pick<Reloader, "reload" | "dryRun" | "lastReload">;
+
 export interface StartOptions {
   /** Where log lines go instead of standard output. */
   readonly log?: Log;
+  /** Who reads the configuration file again; without one `POST /api/reload` is refused. */
+  readonly reloads?: Reloads;
 }
 
 export interface Addresses {
@@ -48,19 +56,22 @@ export class Weir {
   readonly #clock = new SharedClock();
   readonly #counters = new Counters();
   readonly #metrics: Metrics;
+  readonly #fleet: Fleet;
   readonly #admission: Admission;
   readonly #abuse: AbuseWatch;
   readonly #workers: Workers;
   readonly #admin: AdminServer | null;
   #config: Config;
   #addresses: Addresses = { listeners: [], admin: null };
+  #lastReload: LastReload = { successful: true, atMs: Date.now() };
+  #hasHintedAtTrustedProxies = false;
   #isReady = false;
   #isDraining = false;
   #drained: Promise<void> | null = null;
   #closed: Promise<void> | null = null;
   #sweepTimer: NodeJS.Timeout | null = null;
 
-  private constructor(config: Config, log: Log) {
+  private constructor(config: Config, log: Log, reloads: Reloads | null) {
     this.#config = config;
     this.#log = log;
     this.#metrics = new Metrics(packageVersion());
@@ -68,26 +79,28 @@ export class Weir {
     const activity = new ActivityTable();
     const buckets = new BucketTable();
     const maxConnections = resolveMaxConnections(config.limits.maxConnections);
+    this.#fleet = new Fleet({
+      log,
+      now: () => clock.nowMs(),
+      openOn: (backend) => this.#admission.openOn(backend),
+      close: ({ worker, request }, reason) => this.#close(worker, request.id, reason),
+      onRoom: (pool) => this.#admission.serve(pool),
+    });
     this.#admission = new Admission({
       config,
       counters: this.#counters,
       maxConnections,
-      onDecision: (serial, id, decision) => {
-        const thread = this.#workers.find(serial);
-        if (thread !== undefined) answer(thread, id, decision);
-      },
+      pools: this.#fleet.pools,
       buckets: new UserBuckets(buckets, () => clock.nowNs()),
       activity,
-      onReplaced: (serial, id) => this.#close(serial, id, "replaced"),
-      onBuckets: (serial, id, cells) =>
-        this.#workers.find(serial)?.channel.post({ type: "buckets", id, buckets: cells }),
-      onWaited: (waitedMs) => this.#metrics.upgradeWaited(waitedMs),
+      events: this.#admissionEvents(),
       now: () => clock.nowMs(),
     });
     this.#abuse = new AbuseWatch(config.limits.abuse);
     const dispatcher = new Dispatcher({
       admission: this.#admission,
       abuse: this.#abuse,
+      fleet: this.#fleet,
       log,
       observer: this.#metrics,
       close: (serial, id, reason) => this.#close(serial, id, reason),
@@ -103,24 +116,27 @@ export class Weir {
       onMessage: (thread, message) => dispatcher.onMessage(thread, message),
       onDeath: (thread) => dispatcher.onDeath(thread),
     });
+    this.#metrics.configure(config);
     this.#metrics.observe({
       admission: this.#admission,
       counters: this.#counters,
       workerRestarts: () => this.#workers.restarts,
       isDraining: () => this.#isDraining,
+      lastReload: () => reloads?.lastReload ?? this.#lastReload,
     });
     this.#admin =
       config.admin === null
         ? null
         : new AdminServer(config.admin, {
             metrics: this.#metrics,
-            isReady: () => this.#isReady && this.#workers.isServing,
+            isReady: (pool) => this.#isReadyFor(pool),
+            api: { fleet: this.#fleet, waiting: () => this.#admission.waiting, reloads },
           });
   }
 
   /** As `start`, with a configuration that is already resolved. */
   static async start(config: Config, options: StartOptions = {}): Promise<Weir> {
-    const weir = new Weir(config, options.log ?? createLog(config.log));
+    const weir = new Weir(config, options.log ?? createLog(config.log), options.reloads ?? null);
     try {
       await weir.#start();
     } catch (error) {
@@ -134,6 +150,11 @@ export class Weir {
     return this.#addresses;
   }
 
+  /** The configuration that is in effect. */
+  get config(): Config {
+    return this.#config;
+  }
+
   /** The data-plane threads. */
   get workers(): Pick<Workers, "size" | "kill" | "restarts"> {
     return this.#workers;
@@ -144,7 +165,20 @@ export class Weir {
    * change. Throws FatalError (exit code 1) and changes nothing where the new one cannot be used.
    */
   async reload(input: unknown): Promise<void> {
-    const config = resolved(input);
+    try {
+      const config = resolved(input);
+      const changes = changesBetween(this.#config, config);
+      await this.apply(config);
+      this.#log.info("configuration reloaded", { changes: changeLines(changes) });
+      this.#lastReload = { successful: true, atMs: Date.now() };
+    } catch (error) {
+      this.#lastReload = { successful: false, atMs: Date.now() };
+      throw error;
+    }
+  }
+
+  /** As `reload`, with a configuration that is already resolved; what changed is the caller's to log. */
+  async apply(config: Config): Promise<void> {
     const before = this.#config;
     assertSameAddresses(before, config);
     try {
@@ -155,10 +189,11 @@ export class Weir {
     }
     this.#config = config;
     this.#abuse.configure(config.limits.abuse);
+    this.#fleet.configure(config);
+    this.#metrics.configure(config);
     this.#admission.configure(config, resolveMaxConnections(config.limits.maxConnections));
     if (config.admin !== null) this.#admin?.configure(config.admin);
     this.#log.configure?.(config.log);
-    this.#log.info("configuration reloaded");
   }
 
   /** Stops accepting, says goodbye to every connection with 1001, and resolves when they are gone. */
@@ -183,6 +218,7 @@ export class Weir {
   async #start(): Promise<void> {
     this.#sweepTimer = setInterval(() => this.#sweep(), SWEEP_INTERVAL_MS);
     await this.#workers.start(this.#config);
+    this.#fleet.configure(this.#config);
     const admin = (await this.#admin?.listen()) ?? null;
     this.#addresses = { listeners: await this.#workers.listen(), admin };
     this.#isReady = true;
@@ -193,13 +229,45 @@ export class Weir {
     });
   }
 
-  #close(serial: number, id: number, reason: "abuse" | "replaced"): void {
+  #admissionEvents(): AdmissionEvents {
+    return {
+      decided: (serial, id, decision) => {
+        const thread = this.#workers.find(serial);
+        if (thread !== undefined) answer(thread, id, decision);
+      },
+      replaced: (serial, id) => this.#close(serial, id, "replaced"),
+      bucketsChanged: (serial, id, buckets) =>
+        this.#workers.find(serial)?.channel.post({ type: "buckets", id, buckets }),
+      waited: (queue, waitedMs) => this.#metrics.upgradeWaited(queue, waitedMs),
+      affinityDenied: (request) => this.#hintAtTrustedProxies(request),
+    };
+  }
+
+  /** Once: after that it is known. */
+  #hintAtTrustedProxies({ user, pool }: AdmitRequest): void {
+    if (this.#hasHintedAtTrustedProxies) return;
+    this.#hasHintedAtTrustedProxies = true;
+    const address = user.replace(/^ip:/, "");
+    this.#log.warn("no affinity for users behind a forwarder that is not trusted", {
+      pool,
+      address,
+      fix: `trustedProxies: [loopback, "${address}"]`,
+    });
+  }
+
+  #isReadyFor(pool: string | null): boolean {
+    if (!this.#isReady || !this.#workers.isServing || !this.#fleet.isFirstRoundOver) return false;
+    return pool === null || (this.#fleet.pools.find(pool)?.ready.length ?? 0) > 0;
+  }
+
+  #close(serial: number, id: number, reason: CloseOrder): void {
     this.#workers.find(serial)?.channel.post({ type: "close", id, reason });
   }
 
   /** Forgets what time has settled: bans, violations, buckets that are full again. */
   #sweep(): void {
     this.#admission.sweep();
+    this.#fleet.sweep();
     this.#abuse.sweep(this.#clock.nowMs());
   }
 
@@ -207,23 +275,16 @@ export class Weir {
     this.#isReady = false;
     if (this.#sweepTimer !== null) clearInterval(this.#sweepTimer);
     this.#admission.stop();
+    this.#fleet.stop();
     await this.#workers.stop();
     await this.#admin?.close();
   }
 }
 
-/** What the threads and sockets were made with cannot change. Throws FatalError (exit code 1). */
+/** Throws FatalError (exit code 1) for what threads and sockets were made with. */
 function assertSameAddresses(before: Config, after: Config): void {
-  const changed = [
-    isDeepStrictEqual(bindsOf(before), bindsOf(after)) ? null : "listeners: bind",
-    before.threads === after.threads ? null : "threads",
-    isDeepStrictEqual(before.admin?.bind, after.admin?.bind) ? null : "admin.bind",
-  ].filter((key) => key !== null);
+  const changed = fixedKeysBetween(before, after);
   if (changed.length > 0) throw new FatalError(`${changed.join(", ")}: needs a restart`, ExitCode.usage);
-}
-
-function bindsOf(config: Config): BindAddress[] {
-  return config.listeners.map(({ bind }) => bind);
 }
 
 function resolved(input: unknown): Config {

@@ -44,10 +44,17 @@ export function createFlow(messageBytes: number, inFlight: number): Flow {
   };
 }
 
-export function upgradeRequest(port: number): string {
+/** Who asks for what; a proxy that knows users finds their name in X-User-Id. */
+export interface Visit {
+  readonly path?: string;
+  readonly user?: string;
+}
+
+export function upgradeRequest(port: number, { path = "/", user }: Visit = {}): string {
   return [
-    "GET / HTTP/1.1",
+    `GET ${path} HTTP/1.1`,
     `Host: 127.0.0.1:${port}`,
+    ...(user === undefined ? [] : [`X-User-Id: ${user}`]),
     "Upgrade: websocket",
     "Connection: Upgrade",
     `Sec-WebSocket-Key: ${HANDSHAKE_KEY}`,
@@ -80,7 +87,7 @@ export class ClientConnection {
   #echoed = 0;
   #hasClose = false;
 
-  constructor(port: number, events: ClientEvents) {
+  constructor(port: number, events: ClientEvents, visit: Visit = {}) {
     this.#events = events;
     this.#socket = connect({
       host: "127.0.0.1",
@@ -96,7 +103,7 @@ export class ClientConnection {
     });
     this.#socket.on("error", (error) => this.#gone(error.message));
     this.#socket.on("close", () => this.#gone(null));
-    this.#socket.write(upgradeRequest(port));
+    this.#socket.write(upgradeRequest(port, visit));
   }
 
   /** Sends once. */

@@ -1,4 +1,4 @@
-// What the runner and the load generator say to each other over their IPC channel.
+// What the runner and the processes of the load say to each other over their IPC channels.
 
 /** Of a slow reader: nothing is read for `firstPauseMs`, then `burstBytes` at a time, `pauseMs` apart. */
 export interface SlowReader {
@@ -15,7 +15,13 @@ export type LoadCommand =
   /** One message there and back on every open connection. */
   | { readonly kind: "ping"; readonly messageBytes: number }
   /** Opens and closes connections, `parallel` at a time, until `total` are done or until `stop`. */
-  | { readonly kind: "cycle"; readonly parallel: number; readonly total: number }
+  | {
+      readonly kind: "cycle";
+      readonly parallel: number;
+      readonly total: number;
+      /** Each is a user of its own, counted from this number on, who has a message echoed before the end. */
+      readonly firstUser?: number;
+    }
   /** Sends one message of this size on a connection of its own, and reads its echo. */
   | { readonly kind: "huge"; readonly bytes: number; readonly slowReader?: SlowReader }
   /** Ends what `flow` or `cycle` began, and closes every connection. */
@@ -40,13 +46,29 @@ export interface LoadReport {
   readonly openConnections: number;
 }
 
-export interface LoadRequest {
-  readonly id: number;
-  readonly command: LoadCommand;
+/** One user who sends on all connections as fast as the proxy reads. */
+export interface Flood {
+  readonly port: number;
+  readonly path: string;
+  readonly user: string;
+  readonly connections: number;
+  readonly messageBytes: number;
+  /** From the first message that gets through. */
+  readonly windowMs: number;
 }
 
-export interface LoadAnswer {
+export interface FloodReport {
+  /** Those that reached the backend whole within the window. */
+  readonly messages: number;
+}
+
+export interface Request<Command> {
   readonly id: number;
-  readonly report?: LoadReport;
+  readonly command: Command;
+}
+
+export interface Answer<Report> {
+  readonly id: number;
+  readonly report?: Report;
   readonly error?: string;
 }

@@ -145,7 +145,7 @@ export class EchoConnection {
   }
 }
 
-function switchingProtocols(key: string): string {
+export function switchingProtocols(key: string): string {
   const accept = createHash("sha1")
     .update(key + ACCEPT_GUID)
     .digest("base64");

@@ -10,6 +10,9 @@ import { sendHuge } from "./huge.ts";
 const OPENING_AT_ONCE = 64;
 /** After so many failures nothing more is begun. */
 const MOST_FAILURES = 100;
+const USER_MESSAGE_BYTES = 64;
+
+type Cycle = Extract<LoadCommand, { kind: "cycle" }>;
 
 export class Load {
   readonly #port: number;
@@ -42,7 +45,7 @@ export class Load {
         this.#startFlow(createFlow(command.messageBytes, command.inFlight));
         break;
       case "cycle":
-        await this.#cycle(command.parallel, command.total);
+        await this.#cycle(command);
         break;
       case "huge":
         await sendHuge(this.#port, command.bytes, command.slowReader);
@@ -115,24 +118,30 @@ export class Load {
     for (const connection of this.#connections) connection.start(flow);
   }
 
-  #cycle(parallel: number, total: number): Promise<void> {
+  #cycle({ parallel, total, firstUser }: Cycle): Promise<void> {
     const { promise, resolve } = Promise.withResolvers<void>();
+    const flow = firstUser === undefined ? null : createFlow(USER_MESSAGE_BYTES, 1);
     let begun = 0;
     let open = 0;
     const begin = (): void => {
       while (open < parallel && begun < total && !this.#isStopping && this.#failures < MOST_FAILURES) {
+        const visit = firstUser === undefined ? {} : { user: `user-${firstUser + begun}` };
         begun++;
         open++;
-        this.#connections.add(new ClientConnection(this.#port, events));
+        this.#connections.add(new ClientConnection(this.#port, events, visit));
       }
       if (open === 0) resolve();
     };
     const events: ClientEvents = {
       onOpen: (connection) => {
         this.#recordSince(connection.startedAtMs);
+        if (flow === null) connection.close();
+        else connection.ping(flow);
+      },
+      onMessages: (connection, count) => {
+        this.#messages += count;
         connection.close();
       },
-      onMessages: () => {},
       onGone: (connection, failure) => {
         if (failure === null) this.#upgrades++;
         this.#forget(connection, failure);

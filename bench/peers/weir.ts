@@ -7,22 +7,31 @@ import { packageVersion, type Peer } from "./peer.ts";
 
 const MAIN = fileURLToPath(new URL("../../src/main.ts", import.meta.url));
 
-/** Limits that no load of the bench reaches, on all of its connections at once: they are one user's. */
-const LIMITS = `
-tiers: { all: { messages: { rate: 1000000000/s, burst: 1000000000 }, default: true } }
-routes: [{ pool: echo, messages: { rate: 1000000000/s, burst: 1000000000 } }]`;
+type Section = Readonly<Record<string, unknown>>;
 
 interface Setup {
   readonly name: string;
   readonly threads: number;
-  readonly hasLimits: boolean;
+  /** Further top-level keys of its configuration, and keys of its pool. */
+  readonly settings?: Section;
+  readonly pool?: Section;
 }
 
-export const weir = peer({ name: "weir", threads: 1, hasLimits: false });
-export const weirOnTwoThreads = peer({ name: "weir-2", threads: 2, hasLimits: false });
-export const weirWithLimits = peer({ name: "weir-limits", threads: 1, hasLimits: true });
+/** Limits that no load of the bench reaches, on all of its connections at once: they are one user's. */
+const unreachable = { rate: "1000000000/s", burst: 1_000_000_000 };
 
-function peer({ name, threads, hasLimits }: Setup): Peer {
+export const weir = weirWith({ name: "weir", threads: 1 });
+export const weirOnTwoThreads = weirWith({ name: "weir-2", threads: 2 });
+export const weirWithLimits = weirWith({
+  name: "weir-limits",
+  threads: 1,
+  settings: {
+    tiers: { all: { messages: unreachable, default: true } },
+    routes: [{ pool: "echo", messages: unreachable }],
+  },
+});
+
+export function weirWith({ name, threads, settings = {}, pool = {} }: Setup): Peer {
   return {
     name,
     family: "weir",
@@ -37,15 +46,22 @@ function peer({ name, threads, hasLimits }: Setup): Peer {
         "weir.yaml": `
 listeners: ["127.0.0.1:${port}"]
 threads: ${threads}
-pools:
-  echo:
-    backends: ["ws://127.0.0.1:${backendPort}"]
-    healthCheck: off
-timeouts: { ping: off }${hasLimits ? LIMITS : ""}
+timeouts: { ping: off }
+${yamlOf({
+  pools: { echo: { backends: [`ws://127.0.0.1:${backendPort}`], healthCheck: "off", ...pool } },
+  ...settings,
+})}
 admin: { bind: "127.0.0.1:${adminPort}" }
 log: { level: warn, access: false }
 `,
       },
     }),
   };
+}
+
+/** JSON is YAML. */
+function yamlOf(settings: Section): string {
+  return Object.entries(settings)
+    .map(([key, value]) => `${key}: ${JSON.stringify(value)}`)
+    .join("\n");
 }

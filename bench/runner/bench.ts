@@ -4,7 +4,7 @@ import type { Peer } from "../peers/peer.ts";
 import { checkEcho } from "./echo-check.ts";
 import type { Leash } from "./leash.ts";
 import type { Results } from "./results.ts";
-import { FULL, type Row, type Scale, SMOKE } from "./row.ts";
+import { FULL, type Row, type Scale, SMOKE, type SoloRow } from "./row.ts";
 import { Session } from "./session.ts";
 
 export interface Bench {
@@ -35,6 +35,30 @@ export async function measureRow(bench: Bench, row: Row, rounds: number): Promis
       // A peer that did not even start has its line, too.
       if (failure !== null) bench.results.add(row.name, peer.name, { failure });
     }
+  }
+}
+
+/** Weir alone, case by case. Returns what went wrong, or null. */
+export async function measureSoloRow(
+  bench: Bench,
+  row: SoloRow,
+  scale: Scale = FULL,
+): Promise<string | null> {
+  try {
+    await row.measure({
+      leash: bench.leash,
+      scale,
+      record: (caseName, sample) => {
+        bench.log(`${row.name}: ${caseName}`);
+        bench.results.add(row.name, caseName, { sample });
+      },
+    });
+    return null;
+  } catch (error) {
+    const failure = messageOf(error);
+    bench.log(`${row.name} failed: ${failure}`);
+    bench.results.add(row.name, "weir", { failure });
+    return failure;
   }
 }
 
@@ -94,10 +118,14 @@ async function onSession(
     await action(session);
     return null;
   } catch (error) {
-    const failure = error instanceof Error ? error.message : String(error);
+    const failure = messageOf(error);
     bench.log(`${peer.name} failed: ${failure}`);
     return failure;
   } finally {
     await session?.stop();
   }
+}
+
+function messageOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
 }

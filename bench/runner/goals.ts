@@ -36,7 +36,27 @@ export const GOALS: readonly Goal[] = [
   plain("MiB of growth while 1 GiB passes", 32, "huge", "fastMiB"),
   plain("MiB of growth while 1 GiB passes, slow reader", 32, "huge", "slowMiB"),
   plain("resident memory after 50 000 connections, × before", 1.1, "churn", "growth"),
+  exactness("messages of a flooding user, % off the limit", "exactness"),
+  exactness("the same at 1/m for two minutes", "exactness-slow"),
+  plain("resident memory after 200 000 users, × after 100 000", 1.1, "users", "growth"),
+  plain("resident memory after 1 000 000 users, × after 100 000", 1.1, "users-million", "growth"),
 ];
+
+/** The case that is furthest off. */
+function exactness(title: string, row: string): Goal {
+  return {
+    title,
+    limit: 1,
+    isAtLeast: false,
+    values: (results) => {
+      const deviations = results
+        .peersOf(row)
+        .flatMap((name) => results.values(row, name, "deviation"))
+        .map((deviation) => Math.abs(deviation ?? Infinity));
+      return deviations.length === 0 ? [] : [Math.max(...deviations)];
+    },
+  };
+}
 
 function versus(title: string, limit: number, row: string): Goal {
   return {

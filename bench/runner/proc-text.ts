@@ -10,8 +10,9 @@ export function parseStat(text: string): { parent: number; cpuNs: number } {
 }
 
 /** /proc/PID/task/TID/schedstat: nanoseconds on a core, nanoseconds waiting for one, timeslices. */
-export function parseSchedstat(text: string): number {
-  return Number(text.split(" ", 1)[0]);
+export function parseSchedstat(text: string): { cpuNs: number; waitedNs: number } {
+  const [cpuNs, waitedNs] = text.split(" ");
+  return { cpuNs: Number(cpuNs), waitedNs: Number(waitedNs) };
 }
 
 /** /proc/PID/status, VmRSS in bytes; 0 for a process that has just ended. */

@@ -5,6 +5,8 @@ import { descendants, parseResident, parseSchedstat, parseStat } from "./proc-te
 
 export interface ProcessUse {
   readonly cpuNs: number;
+  /** How long its threads were ready to run and had no core, in sum; 0 where the kernel does not say. */
+  readonly waitedNs: number;
   readonly residentBytes: number;
 }
 
@@ -19,22 +21,30 @@ export function processTree(root: number): number[] {
 
 export function useOf(pids: readonly number[]): ProcessUse {
   let cpuNs = 0;
+  let waitedNs = 0;
   let residentBytes = 0;
   for (const pid of pids) {
-    cpuNs += cpuOf(pid);
+    const time = timeOf(pid);
+    cpuNs += time.cpuNs;
+    waitedNs += time.waitedNs;
     residentBytes += parseResident(read(`/proc/${pid}/status`) ?? "");
   }
-  return { cpuNs, residentBytes };
+  return { cpuNs, waitedNs, residentBytes };
 }
 
 /** Where the kernel keeps no schedstat, the ticks: 10 ms, so that windows must be long. */
-function cpuOf(pid: number): number {
+function timeOf(pid: number): { cpuNs: number; waitedNs: number } {
   let cpuNs = 0;
+  let waitedNs = 0;
   for (const thread of threadsOf(pid)) {
     const schedstat = read(`/proc/${pid}/task/${thread}/schedstat`);
-    if (schedstat !== null) cpuNs += parseSchedstat(schedstat);
+    if (schedstat === null) continue;
+    const time = parseSchedstat(schedstat);
+    cpuNs += time.cpuNs;
+    waitedNs += time.waitedNs;
   }
-  return cpuNs > 0 ? cpuNs : parseStat(read(`/proc/${pid}/stat`) ?? "").cpuNs;
+  if (cpuNs === 0) cpuNs = parseStat(read(`/proc/${pid}/stat`) ?? "").cpuNs;
+  return { cpuNs, waitedNs };
 }
 
 function threadsOf(pid: number): string[] {

@@ -5,7 +5,7 @@ import type { Peer } from "../peers/peer.ts";
 import { REFERENCE } from "../peers/roster.ts";
 import { GOALS } from "./goals.ts";
 import type { Results } from "./results.ts";
-import type { Metric, Row } from "./row.ts";
+import type { Metric, Row, SoloRow } from "./row.ts";
 import { ratios, summarise } from "./statistics.ts";
 import { formatNumber, formatSummary, markdownTable } from "./table.ts";
 
@@ -48,11 +48,19 @@ export function rowTable(row: Row, results: Results, peers: readonly Peer[]): st
     peer.name,
     ...row.metrics.flatMap((metric) => cells(row, metric, peer, results)),
   ]);
-  const failures = present.flatMap(({ name }) => {
-    const failure = results.failure(row.name, name);
-    return failure === null ? [] : [`- ${name} failed: ${failure}`];
-  });
-  return [`## ${row.title}`, "", markdownTable(["peer", ...columns], lines), ...failures].join("\n");
+  const names = present.map(({ name }) => name);
+  const table = markdownTable(["peer", ...columns], lines);
+  return [`## ${row.title}`, "", table, ...failures(row.name, names, results)].join("\n");
+}
+
+export function soloTable(row: SoloRow, results: Results): string {
+  const cases = results.peersOf(row.name);
+  const lines = cases.map((name) => [
+    name,
+    ...row.metrics.map(({ key }) => formatSummary(summarise(known(results.values(row.name, name, key))))),
+  ]);
+  const table = markdownTable(["case", ...row.metrics.map(({ title }) => title)], lines);
+  return [`## ${row.title}`, "", table, ...failures(row.name, cases, results)].join("\n");
 }
 
 export function goalTable(results: Results): string {
@@ -71,10 +79,21 @@ export function goalTable(results: Results): string {
 
 function cells(row: Row, metric: Metric, peer: Peer, results: Results): string[] {
   const values = results.values(row.name, peer.name, metric.key);
-  const known = values.filter((value) => value !== undefined);
-  if (!metric.isCompared) return [formatSummary(summarise(known))];
+  const summary = formatSummary(summarise(known(values)));
+  if (!metric.isCompared) return [summary];
   const reference = row.comparison === "all" ? REFERENCE : peer.family;
   const compared = ratios(values, results.values(row.name, reference, metric.key));
   const median = summarise(compared)?.median;
-  return [formatSummary(summarise(known)), median === undefined ? "–" : median.toFixed(2)];
+  return [summary, median === undefined ? "–" : median.toFixed(2)];
+}
+
+function known(values: readonly (number | undefined)[]): number[] {
+  return values.filter((value) => value !== undefined);
+}
+
+function failures(row: string, names: readonly string[], results: Results): string[] {
+  return names.flatMap((name) => {
+    const failure = results.failure(row, name);
+    return failure === null ? [] : [`- ${name} failed: ${failure}`];
+  });
 }

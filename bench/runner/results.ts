@@ -1,4 +1,5 @@
-// What was measured: by row, by peer, a sample or a failure for each round.
+// What was measured: by row, by peer, a sample or a failure for each round. In a row about Weir alone, its
+// cases stand in the place of the peers.
 
 import type { Sample } from "./row.ts";
 

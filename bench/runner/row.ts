@@ -1,5 +1,7 @@
-// What a row of the bench is. The rows themselves are in `rows-traffic.ts` and `rows-memory.ts`.
+// What a row of the bench is: all peers measured alike, or Weir alone in several cases. The rows are in the
+// files `rows-*`.
 
+import type { Leash } from "./leash.ts";
 import type { Session } from "./session.ts";
 
 /** Values by the key of their metric. */
@@ -59,4 +61,21 @@ export interface Row {
   readonly mostRounds: number;
   /** Leaves no connection open. Throws when the peer fails. */
   measure(session: Session, scale: Scale): Promise<Sample>;
+}
+
+/** A row about Weir alone: its table has a line for each case, and it is run once. */
+export interface SoloRow {
+  readonly name: string;
+  readonly title: string;
+  readonly metrics: readonly Metric[];
+  /** Too long for every day: it is only run when it is named. */
+  readonly isOnRequest: boolean;
+  /** Throws when Weir fails. */
+  measure(solo: Solo): Promise<void>;
+}
+
+export interface Solo {
+  readonly leash: Leash;
+  readonly scale: Scale;
+  readonly record: (caseName: string, sample: Sample) => void;
 }

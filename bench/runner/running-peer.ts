@@ -20,6 +20,8 @@ const KEPT_CHARACTERS = 1000;
 
 export class RunningPeer {
   readonly port: number;
+  /** Of a peer that has an admin address. */
+  readonly adminPort: number;
   readonly #leash: Leash;
   readonly #directory: string;
   readonly #child: ChildProcess;
@@ -41,6 +43,7 @@ export class RunningPeer {
   private constructor(peer: Peer, backendPort: number, leash: Leash, ports: readonly [number, number]) {
     const [port, adminPort] = ports;
     this.port = port;
+    this.adminPort = adminPort;
     this.#leash = leash;
     this.#directory = mkdtempSync(join(leash.directory, `${peer.name}-`));
     const launch = peer.launch({ port, adminPort, backendPort, directory: this.#directory });

@@ -3,10 +3,13 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import type { LoadCommand, LoadReport } from "../load/commands.ts";
 import type { Peer } from "../peers/peer.ts";
+import { Commanded } from "./commanded.ts";
 import type { Leash } from "./leash.ts";
-import { LoadHandle, startBackend } from "./load-handle.ts";
 import type { ProcessUse } from "./proc.ts";
 import { RunningPeer } from "./running-peer.ts";
+
+const BACKEND = new URL("../load/backend.ts", import.meta.url);
+const GENERATOR = new URL("../load/generator.ts", import.meta.url);
 
 const SAMPLING_MS = 20;
 /** A slow peer on a busy machine may need more than the shortest window for its first message. */
@@ -18,14 +21,14 @@ export interface Window {
 }
 
 export class Session {
-  readonly #load: LoadHandle;
+  readonly #load: Commanded<LoadCommand, LoadReport>;
   readonly #peer: RunningPeer;
   readonly #stopBackend: () => void;
 
   static async start(peer: Peer, leash: Leash): Promise<Session> {
-    const backend = await startBackend();
+    const backend = new Commanded<never, never>(BACKEND);
     try {
-      const running = await RunningPeer.start(peer, backend.port, leash);
+      const running = await RunningPeer.start(peer, await backend.port(), leash);
       return new Session(running, () => backend.kill());
     } catch (error) {
       backend.kill();
@@ -36,11 +39,15 @@ export class Session {
   private constructor(peer: RunningPeer, stopBackend: () => void) {
     this.#peer = peer;
     this.#stopBackend = stopBackend;
-    this.#load = new LoadHandle(peer.port);
+    this.#load = new Commanded(GENERATOR, [`${peer.port}`]);
   }
 
   get port(): number {
     return this.#peer.port;
+  }
+
+  get adminPort(): number {
+    return this.#peer.adminPort;
   }
 
   use(): ProcessUse {

@@ -2,12 +2,15 @@
 // counted as the control plane hears of it. No label ever holds a user, an address or a path.
 
 import prometheus from "prom-client";
-import type { Admission } from "../control-plane/admission.ts";
+import type { Config } from "../config/schema.ts";
+import { PACE_QUEUE, type Admission } from "../control-plane/admission.ts";
 import type { TrafficObserver } from "../control-plane/dispatcher.ts";
 import type { ErrorCode } from "../errors.ts";
 import type { ConnectionSummary } from "../shared-memory/channel.ts";
 import type { CounterName, Counters } from "../shared-memory/counters.ts";
+import type { LastReload } from "../reloader.ts";
 import { closeCodeLabel } from "../ws/close.ts";
+import { observeBackends } from "./backend-metrics.ts";
 
 /** What the gauges are read from. */
 export interface MetricsSources {
@@ -15,6 +18,7 @@ export interface MetricsSources {
   readonly counters: Counters;
   readonly workerRestarts: () => number;
   readonly isDraining: () => boolean;
+  readonly lastReload: () => LastReload;
 }
 
 const DIRECTIONS = [
@@ -31,9 +35,6 @@ const LIMIT_ACTIONS = [
 
 const HANDSHAKE_BUCKETS_SECONDS = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10];
 const DURATION_BUCKETS_SECONDS = [1, 10, 60, 300, 1_800, 3_600, 14_400, 43_200, 86_400];
-
-/** The queue of `limits.upgrades`. */
-const PACE_QUEUE = "upgrades";
 
 /** Where no route was found, so that the label is never empty. */
 const NO_POOL = "none";
@@ -79,11 +80,14 @@ export class Metrics implements TrafficObserver {
   });
   readonly #waits = new prometheus.Histogram({
     name: "weir_queue_wait_seconds",
-    help: "Time that upgrades waited for their turn.",
+    help: "Time that upgrades waited for their turn, or for a slot of a pool.",
     labelNames: ["queue"] as const,
     buckets: HANDSHAKE_BUCKETS_SECONDS,
     registers: [this.registry],
   });
+
+  /** Those that have a histogram, which must not be set to zero again. */
+  readonly #pools = new Set<string>();
 
   constructor(version: string) {
     prometheus.collectDefaultMetrics({ register: this.registry });
@@ -101,12 +105,12 @@ export class Metrics implements TrafficObserver {
   }
 
   /** Adds the families that are read at a scrape. */
-  observe({ admission, counters, workerRestarts, isDraining }: MetricsSources): void {
+  observe({ admission, counters, workerRestarts, isDraining, lastReload }: MetricsSources): void {
     const open = this.#gauge("weir_connections", "Open connections.", ["tier", "pool"], () => {
       for (const { tier, pool, count } of admission.openConnections) open.set({ tier, pool }, count);
     });
     this.#observeAdmission(admission);
-    this.#observeBackends(admission);
+    observeBackends(this.registry, admission);
     this.#observeMessages(counters);
     this.#observeLimits(counters);
     const restarts = this.#counter("weir_worker_restarts_total", "Worker threads started again.", [], () => {
@@ -116,10 +120,27 @@ export class Metrics implements TrafficObserver {
     const draining = this.#gauge("weir_draining", "1 from the begin of the shutdown on.", [], () =>
       draining.set(isDraining() ? 1 : 0),
     );
-    for (const pool of admission.pools) {
-      this.#upgrades.inc({ pool: pool.name, result: "ok" }, 0);
-      this.#retries.inc({ pool: pool.name }, 0);
-      this.#handshakes.zero({ pool: pool.name });
+    const successful = this.#gauge(
+      "weir_config_last_reload_successful",
+      "1 where the last reload was applied; 0 where it was invalid or held back.",
+      [],
+      () => successful.set(lastReload().successful ? 1 : 0),
+    );
+    const reloadedAt = this.#gauge(
+      "weir_config_last_reload_timestamp_seconds",
+      "When the configuration was last read, at the start or at a reload.",
+      [],
+      () => reloadedAt.set(lastReload().atMs / 1_000),
+    );
+  }
+
+  /** Every family has a sample of each pool from the start, or from the reload on that brings it. */
+  configure({ pools }: Config): void {
+    for (const pool of Object.keys(pools)) {
+      this.#upgrades.inc({ pool, result: "ok" }, 0);
+      this.#retries.inc({ pool }, 0);
+      if (!this.#pools.has(pool)) this.#handshakes.zero({ pool });
+      this.#pools.add(pool);
     }
   }
 
@@ -132,9 +153,9 @@ export class Metrics implements TrafficObserver {
     this.#upgrades.inc({ pool: pool ?? NO_POOL, result: code });
   }
 
-  /** An upgrade that waited for its turn has got it. */
-  upgradeWaited(waitedMs: number): void {
-    this.#waits.observe({ queue: PACE_QUEUE }, waitedMs / 1_000);
+  /** An upgrade that waited has got its turn, or its slot. */
+  upgradeWaited(queue: string, waitedMs: number): void {
+    this.#waits.observe({ queue }, waitedMs / 1_000);
   }
 
   messagesDelayed(delaysMs: readonly number[]): void {
@@ -170,23 +191,13 @@ export class Metrics implements TrafficObserver {
     const bans = this.#gauge("weir_bans", "Users that are banned now.", [], () =>
       bans.set(admission.bans.size),
     );
-    const waiting = this.#gauge("weir_queue_length", "Upgrades that wait for their turn.", ["queue"], () =>
-      waiting.set({ queue: PACE_QUEUE }, admission.waiting),
-    );
-  }
-
-  #observeBackends(admission: Admission): void {
-    const connections = this.#gauge(
-      "weir_backend_connections",
-      "Connections that hold a slot of the backend: being dialled or open.",
-      ["pool", "backend"],
+    const waiting = this.#gauge(
+      "weir_queue_length",
+      "Upgrades that wait: for their turn (`upgrades`), or for a slot of a pool (`pool:NAME`).",
+      ["queue"],
       () => {
-        connections.reset();
-        for (const pool of admission.pools) {
-          for (const backend of pool.backends) {
-            connections.set({ pool: pool.name, backend: backend.id }, backend.connections);
-          }
-        }
+        waiting.reset();
+        for (const { queue, length } of admission.waiting) waiting.set({ queue }, length);
       },
     );
   }

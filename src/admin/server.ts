@@ -1,16 +1,19 @@
-// The admin server, on an address of its own: liveness, readiness and metrics. It answers only requests
-// that a browser on another site cannot have made.
+// The admin server, on an address of its own: liveness, readiness, metrics and the JSON API. It answers
+// only requests that a browser on another site cannot have made.
 
 import { createHash, timingSafeEqual } from "node:crypto";
 import http from "node:http";
 import type { AddressInfo } from "node:net";
 import type { AdminConfig } from "../config/schema.ts";
 import { ExitCode, FatalError } from "../errors.ts";
+import { ApiError, type ApiSources, answerApi } from "./api.ts";
 import type { Metrics } from "./metrics.ts";
 
 interface AdminSources {
   readonly metrics: Metrics;
-  readonly isReady: () => boolean;
+  /** @param pool also asks that a backend of this pool may be given work */
+  readonly isReady: (pool: string | null) => boolean;
+  readonly api: ApiSources;
 }
 
 interface Answer {
@@ -18,6 +21,8 @@ interface Answer {
   readonly type: string;
   readonly body: string;
 }
+
+const MAX_BODY_BYTES = 64 * 1024;
 
 /** Open without a token: orchestrators probe them. */
 const OPEN_PATHS = new Set(["/healthz", "/readyz"]);
@@ -66,32 +71,47 @@ export class AdminServer {
   }
 
   async #onRequest(request: http.IncomingMessage, response: http.ServerResponse): Promise<void> {
-    const { status, type, body } = await this.#answer(request).catch(() =>
-      refusal(500, "internal", "internal error"),
+    const gone = new AbortController();
+    response.on("close", () => gone.abort());
+    const { status, type, body } = await this.#answer(request, gone.signal).catch((error: unknown) =>
+      error instanceof ApiError
+        ? refusal(error.status, error.code, error.message)
+        : refusal(500, "internal", "internal error"),
     );
     response.writeHead(status, {
       "Content-Type": type,
       "Cache-Control": "no-store",
       "X-Content-Type-Options": "nosniff",
       ...(status === 401 ? { "WWW-Authenticate": "Bearer" } : {}),
+      // What is left of a body that nobody reads would be taken for the next request.
+      ...(request.complete ? {} : { Connection: "close" }),
     });
     response.end(request.method === "HEAD" ? undefined : body);
   }
 
-  async #answer(request: http.IncomingMessage): Promise<Answer> {
-    const path = (request.url ?? "").split("?", 1)[0] ?? "";
+  async #answer(request: http.IncomingMessage, signal: AbortSignal): Promise<Answer> {
+    const target = request.url ?? "";
+    const url = URL.parse(target, "http://admin");
+    if (url === null || !target.startsWith("/")) return refusal(400, "bad_request", "the path is not valid");
     if (!this.#isSameSite(request)) return refusal(403, "forbidden", "host or origin is not allowed");
-    if (!OPEN_PATHS.has(path) && !this.#isAuthorized(request, path)) {
+    if (!OPEN_PATHS.has(url.pathname) && !this.#isAuthorized(request, url.pathname)) {
       return refusal(401, "unauthorized", "a valid bearer token is required");
     }
-    if (request.method !== "GET" && request.method !== "HEAD") {
+    const { method = "" } = request;
+    const answer = await answerApi({ method, url, body: () => readJson(request), signal }, this.#sources.api);
+    if (answer !== null) return json(answer.status, answer.body);
+    if (method !== "GET" && method !== "HEAD") {
       return refusal(405, "method_not_allowed", "only GET is served here");
     }
-    switch (path) {
+    return await this.#answerProbe(url);
+  }
+
+  async #answerProbe({ pathname, searchParams }: URL): Promise<Answer> {
+    switch (pathname) {
       case "/healthz":
         return { status: 200, type: "text/plain", body: "ok\n" };
       case "/readyz":
-        return this.#sources.isReady()
+        return this.#sources.isReady(searchParams.get("pool"))
           ? { status: 200, type: "text/plain", body: "ready\n" }
           : { status: 503, type: "text/plain", body: "not ready\n" };
       case "/metrics": {
@@ -123,7 +143,29 @@ export class AdminServer {
 }
 
 function refusal(status: number, error: string, message: string): Answer {
-  return { status, type: "application/json", body: JSON.stringify({ error, message }) };
+  return json(status, { error, message });
+}
+
+function json(status: number, body: unknown): Answer {
+  return { status, type: "application/json", body: JSON.stringify(body) };
+}
+
+/** Undefined where there is none. Throws ApiError (400, 413). */
+async function readJson(request: http.IncomingMessage): Promise<unknown> {
+  const chunks: Buffer[] = [];
+  let bytes = 0;
+  for await (const chunk of request as AsyncIterable<Buffer>) {
+    chunks.push(chunk);
+    bytes += chunk.length;
+    if (bytes > MAX_BODY_BYTES)
+      throw new ApiError(413, "too_large", `a body has ${MAX_BODY_BYTES} bytes at most`);
+  }
+  if (bytes === 0) return undefined;
+  try {
+    return JSON.parse(Buffer.concat(chunks).toString("utf8"));
+  } catch {
+    throw new ApiError(400, "bad_request", "the body is not JSON");
+  }
 }
 
 function digest(text: string): Buffer {

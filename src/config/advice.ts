@@ -84,7 +84,16 @@ function takesEverything({ match }: RouteConfig): boolean {
 
 function adviseOnPools({ pools, routes }: Config): Finding[] {
   const used = new Set(routes.map(({ pool }) => pool));
-  return Object.keys(pools)
-    .filter((name) => !used.has(name))
-    .map((name) => ({ path: ["pools", name], at: "key", message: "no route leads to this pool" }));
+  const findings: Finding[] = [];
+  for (const [name, { rebalance, balance }] of Object.entries(pools)) {
+    if (!used.has(name)) {
+      findings.push({ path: ["pools", name], at: "key", message: "no route leads to this pool" });
+    }
+    if (rebalance !== null && balance === "consistent-hash") {
+      const message =
+        "does nothing with balance: consistent-hash, which brings clients back to where they were";
+      findings.push({ path: ["pools", name, "rebalance"], message });
+    }
+  }
+  return findings;
 }

@@ -2,15 +2,20 @@
 // of the schema, in one go; what the schema already refuses is passed over here.
 
 import { bindKey, defaultBackendId, isLoopback, parseBackendUrl, parseBind } from "./addresses.ts";
-import type { Finding, KeyPath } from "./problems.ts";
+import type { BackendsLists } from "./backends-file.ts";
+import { type Finding, formatPath, type KeyPath } from "./problems.ts";
 import { entriesOf, field, isOn, isSet, itemsOf } from "./raw.ts";
 import type { BackendTarget } from "./schema-backends.ts";
 import type { BindAddress } from "./schema-listeners.ts";
 import { DEFAULT_ADMIN_BIND } from "./schema-process.ts";
 import { didYouMean } from "./suggest.ts";
 
-/** Every conflict between keys of the file. */
-export function checkConfig(raw: unknown): Finding[] {
+/**
+ * Every conflict between keys of the file.
+ *
+ * @param lists backends that came from files of their own
+ */
+export function checkConfig(raw: unknown, lists: BackendsLists): Finding[] {
   return [
     ...checkBinds(raw),
     ...checkClientCertificates(raw),
@@ -18,7 +23,9 @@ export function checkConfig(raw: unknown): Finding[] {
     ...checkSources(raw),
     ...checkDefaultTier(raw),
     ...checkRoutes(raw),
-    ...entriesOf(field(raw, "pools")).flatMap(([name, pool]) => checkPool(pool, ["pools", name])),
+    ...entriesOf(field(raw, "pools")).flatMap(([name, pool]) =>
+      checkPool(pool, ["pools", name], lists.get(name)?.start ?? Number.POSITIVE_INFINITY),
+    ),
     ...checkPoolNames(raw),
     ...checkAdmin(raw),
   ];
@@ -163,7 +170,8 @@ function checkPoolNames(raw: unknown): Finding[] {
   return [{ path: ["routes"], message: `is required with ${names.length} pools; add ${example}` }];
 }
 
-function checkPool(pool: unknown, path: KeyPath): Finding[] {
+/** @param listStart index of the first backend that came from the backendsFile */
+function checkPool(pool: unknown, path: KeyPath, listStart: number): Finding[] {
   const backends = field(pool, "backends");
   const findings = repeatedNames(field(field(pool, "healthCheck"), "headers"), [
     ...path,
@@ -176,23 +184,30 @@ function checkPool(pool: unknown, path: KeyPath): Finding[] {
     findings.push({ path, at: "key", message });
   }
   const ids = new Map<string, number>();
-  itemsOf(backends).forEach((backend, index) => {
+  for (const [index, backend] of itemsOf(backends).entries()) {
     const backendPath = [...path, "backends", index];
     const url = typeof backend === "string" ? backend : field(backend, "url");
     const target = attempt(parseBackendUrl, url);
     findings.push(...checkBackendTls(backend, target, backendPath));
     const id = field(backend, "id") ?? (target === null ? undefined : defaultBackendId(target));
-    if (typeof id !== "string") return;
+    if (typeof id !== "string") continue;
     const first = ids.get(id);
-    if (first === undefined) ids.set(id, index);
-    else findings.push(duplicateId(id, first, backendPath, field(backend, "id") !== undefined));
-  });
+    if (first === undefined) {
+      ids.set(id, index);
+      continue;
+    }
+    // The list in a file knows no keys, only its own entries.
+    const owner = first < listStart ? ["backends", first] : [first - listStart];
+    const isAcross = first < listStart && index >= listStart;
+    const ownerText = formatPath(isAcross ? [...path, ...owner] : owner);
+    findings.push(duplicateId(id, ownerText, backendPath, field(backend, "id") !== undefined));
+  }
   return findings;
 }
 
-function duplicateId(id: string, first: number, path: KeyPath, isGiven: boolean): Finding {
+function duplicateId(id: string, owner: string, path: KeyPath, isGiven: boolean): Finding {
   const advice = isGiven ? "" : "; give one of them an id of its own";
-  const message = `the id ${JSON.stringify(id)} is that of backends[${first}] already${advice}`;
+  const message = `the id ${JSON.stringify(id)} is that of ${owner} already${advice}`;
   return { path: isGiven ? [...path, "id"] : path, message };
 }
 

@@ -2,20 +2,39 @@
 
 import { readFileSync } from "node:fs";
 import { dirname, resolve } from "node:path";
+import process from "node:process";
 import { adviseOn } from "./advice.ts";
+import { type BackendsLists, includeBackends } from "./backends-file.ts";
 import { checkConfig } from "./checks.ts";
 import { findNotInEffect } from "./not-in-effect.ts";
-import { type Finding, formatPath, type KeyPath, type Problem } from "./problems.ts";
+import { type Finding, formatPath, formatProblem, type KeyPath, type Problem } from "./problems.ts";
 import { resolveConfig } from "./resolve.ts";
 import type { Config } from "./schema.ts";
+import { type Fingerprints, reasonOf, SourceFiles } from "./source-files.ts";
+import { tlsFilesOf } from "./tls-files.ts";
 import { validate } from "./validate.ts";
 import { readYaml } from "./yaml-source.ts";
 
 export { formatProblem, type Problem } from "./problems.ts";
+export type { Fingerprints } from "./source-files.ts";
 
-export type LoadResult =
-  | { readonly ok: true; readonly config: Config; readonly warnings: readonly Problem[] }
-  | { readonly ok: false; readonly errors: readonly Problem[]; readonly warnings: readonly Problem[] };
+export type LoadResult = LoadedConfig | InvalidConfig;
+
+export interface LoadedConfig {
+  readonly ok: true;
+  readonly config: Config;
+  readonly warnings: readonly Problem[];
+  /** Every file that it was made of, by absolute path: what a watch has to look at. */
+  readonly files: Fingerprints;
+}
+
+export interface InvalidConfig {
+  readonly ok: false;
+  readonly errors: readonly Problem[];
+  readonly warnings: readonly Problem[];
+  /** As far as they were read. */
+  readonly files: Fingerprints;
+}
 
 export interface LoadSource {
   readonly text: string;
@@ -23,50 +42,78 @@ export interface LoadSource {
   readonly file: string;
   /** What `${NAME}` is filled in from. */
   readonly env: Readonly<Record<string, string | undefined>>;
-  /** What `${file:…}` is filled in from, by absolute path; the file system unless given. */
+  /** Every other file, by absolute path; the file system unless given. */
   readonly readFile?: (path: string) => string;
 }
 
 /** Never throws for what stands in the text. */
 export function loadConfig({ text, file, env, readFile = readText }: LoadSource): LoadResult {
-  const directory = dirname(resolve(file));
-  const substitution = { env, readFile: (path: string) => readFile(resolve(directory, path)) };
-  const { value, errors, reported, isReadable, locate } = readYaml({ file, text, substitution });
-  if (!isReadable || value === undefined) return { ok: false, errors: inOrder(errors), warnings: [] };
-  const found = examine(value, directory, reported);
-  const all = [...errors, ...found.errors.map(locate)];
-  const warnings = inOrder(found.warnings.map(locate));
-  if (all.length > 0 || found.config === null) return { ok: false, errors: inOrder(all), warnings };
-  return { ok: true, config: found.config, warnings };
+  const path = resolve(file);
+  const files = new SourceFiles(readFile);
+  files.add(path, text);
+  const substitution = { env, readFile: (other: string) => files.read(resolve(dirname(path), other)) };
+  const whenEmpty = "is empty: a configuration needs at least listeners and pools";
+  const { value, errors, reported, isReadable, locate } = readYaml({ file, text, substitution, whenEmpty });
+  if (!isReadable || value === undefined) {
+    return { ok: false, errors: inOrder(errors, file), warnings: [], files: files.fingerprints };
+  }
+  return build({ value, file, directory: dirname(file), env, files, errors, reported, locate });
 }
 
 /** The same from a file; one that cannot be read is an error at its first character. */
 export function loadConfigFile(file: string, env: LoadSource["env"]): LoadResult {
+  const files = new SourceFiles(readText);
+  let text: string;
   try {
-    return loadConfig({ text: readText(file), file, env });
+    text = files.read(resolve(file));
   } catch (error) {
-    // "ENOENT: no such file or directory, open 'weir.yaml'"
-    const reason = /^E[A-Z]+: (.*?),/.exec(String(error instanceof Error ? error.message : error))?.[1];
-    if (reason === undefined) throw error;
-    const message = `cannot be read: ${reason}`;
-    return { ok: false, errors: [{ file, line: 1, column: 1, path: "", message }], warnings: [] };
+    const message = `cannot be read: ${reasonOf(error)}`;
+    const errors = [{ file, line: 1, column: 1, path: "", message }];
+    return { ok: false, errors, warnings: [], files: files.fingerprints };
   }
+  return loadConfig({ text, file, env });
 }
 
 /** Configurations that have been through here, so that a caller may hand either kind to the library. */
 const resolved = new WeakSet<object>();
 
 /**
- * The same from a plain object, for the library: one rule set, but no `${…}`. A Config that was loaded
- * or parsed before comes back as it is.
+ * The same from a plain object, for the library: one rule set, but no `${…}`, except in a `backendsFile`.
+ * A Config that was loaded or parsed before comes back as it is.
  *
  * @param directory what relative paths are relative to
  */
 export function parseConfig(value: unknown, directory = "."): LoadResult {
-  if (isResolved(value)) return { ok: true, config: value, warnings: [] };
-  const { config, errors, warnings } = examine(value, resolve(directory), []);
-  if (config === null) return { ok: false, errors: errors.map(unplaced), warnings: [] };
-  return { ok: true, config, warnings: warnings.map(unplaced) };
+  if (isResolved(value)) return { ok: true, config: value, warnings: [], files: new Map() };
+  const files = new SourceFiles(readText);
+  const source = { value, file: null, directory, env: process.env, files };
+  return build({ ...source, errors: [], reported: [], locate: unplaced });
+}
+
+/** A configuration as plain data, and what is known of the text it came from. */
+interface RawConfig {
+  readonly value: unknown;
+  readonly file: string | null;
+  readonly directory: string;
+  readonly env: LoadSource["env"];
+  readonly files: SourceFiles;
+  readonly errors: readonly Problem[];
+  readonly reported: readonly KeyPath[];
+  readonly locate: (finding: Finding) => Problem;
+}
+
+function build(raw: RawConfig): LoadResult {
+  const included = includeBackends(raw);
+  const reported = [...raw.reported, ...included.reported];
+  const found = examine(included.value, resolve(raw.directory), reported, included.lists);
+  const locate = (finding: Finding): Problem => included.locate(finding) ?? raw.locate(finding);
+  const located = [...included.findings, ...found.errors].map(locate);
+  const errors = inOrder([...raw.errors, ...located, ...included.errors], raw.file);
+  const warnings = inOrder(found.warnings.map(locate), raw.file);
+  const files = raw.files.fingerprints;
+  if (errors.length > 0 || found.config === null) return { ok: false, errors, warnings, files };
+  for (const path of tlsFilesOf(found.config)) raw.files.note(path);
+  return { ok: true, config: found.config, warnings, files };
 }
 
 interface Examined {
@@ -76,17 +123,24 @@ interface Examined {
   readonly warnings: readonly Finding[];
 }
 
-function examine(value: unknown, directory: string, reported: readonly KeyPath[]): Examined {
+function examine(
+  value: unknown,
+  directory: string,
+  reported: readonly KeyPath[],
+  lists: BackendsLists,
+): Examined {
   const { parsed, findings } = validate(value);
   const known = [...reported, ...findings.map(({ path }) => path)];
   // A key that is wrong by itself says nothing reliable about the keys that depend on it.
-  const conflicts = checkConfig(value).filter(({ path }) => !known.some((other) => isRelated(path, other)));
+  const conflicts = checkConfig(value, lists).filter(
+    ({ path }) => !known.some((other) => isRelated(path, other)),
+  );
   const errors = [
     ...findings.filter(({ path }) => !reported.some((other) => isRelated(path, other))),
     ...conflicts,
   ];
   if (parsed === null || errors.length > 0) return { config: null, errors, warnings: [] };
-  const config = resolveConfig(parsed, directory);
+  const config = resolveConfig(parsed, directory, lists);
   resolved.add(config);
   return { config, errors, warnings: [...findNotInEffect(value, config), ...adviseOn(config)] };
 }
@@ -105,8 +159,16 @@ function readText(path: string): string {
   return readFileSync(path, "utf8");
 }
 
-function inOrder(problems: readonly Problem[]): Problem[] {
-  return problems.toSorted((a, b) => (a.line ?? 0) - (b.line ?? 0) || (a.column ?? 0) - (b.column ?? 0));
+/** Each once, as several pools may name one file; the configuration first, and each file from its top. */
+function inOrder(problems: readonly Problem[], first: string | null): Problem[] {
+  const files = [...new Set([first, ...problems.map(({ file }) => file)])];
+  const once = new Map(problems.map((problem) => [formatProblem(problem), problem]));
+  return [...once.values()].toSorted(
+    (a, b) =>
+      files.indexOf(a.file) - files.indexOf(b.file) ||
+      (a.line ?? 0) - (b.line ?? 0) ||
+      (a.column ?? 0) - (b.column ?? 0),
+  );
 }
 
 function unplaced({ path, message }: Finding): Problem {

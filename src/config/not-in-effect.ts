@@ -25,21 +25,7 @@ export const NOT_IN_EFFECT = [
   "routes[].requests",
   "routes[].allow",
   "routes[].deny",
-  "pools.*.balance",
-  "pools.*.affinity.by",
-  "pools.*.affinity.ttl",
-  "pools.*.healthCheck",
-  "pools.*.onUnhealthy",
-  "pools.*.outlier",
-  "pools.*.queue",
-  "pools.*.slowStart",
-  "pools.*.warmConnections",
-  "pools.*.onRemove",
-  "pools.*.rebalance",
-  "pools.*.sourceAddresses",
-  "pools.*.backendsFile",
   "pools.*.backends[].proxyProtocol",
-  "pools.*.backends[].resolve",
   "timeouts.idle",
   "timeouts.ping",
   "timeouts.slowConsumer",
@@ -47,7 +33,6 @@ export const NOT_IN_EFFECT = [
   "shutdown.readyDelay",
   "shutdown.grace",
   "shutdown.spread",
-  "reload",
   "state",
   "pidFile",
   "alerts",
@@ -57,13 +42,8 @@ type NotInEffect = (typeof NOT_IN_EFFECT)[number];
 
 /** Which values say just what happens while the feature is not there; of other keys those that are off. */
 const AS_IT_IS: Partial<Record<NotInEffect, (value: unknown) => boolean>> = {
-  "pools.*.balance": (value) => value === "least-connections",
-  "pools.*.onUnhealthy": (value) => value === "keep",
-  "pools.*.onRemove": (value) => field(value, "mode") === "keep",
-  "pools.*.backends[].resolve": (value) => value === "first",
   // An empty list lets no origin in, which is not what happens.
   "routes[].origins": (value) => value === null,
-  reload: (value) => field(value, "watch") === false,
 };
 
 /** A warning for each such key that the file asks something of, be it what is the default. */

@@ -41,3 +41,12 @@ export function formatPath(path: KeyPath): string {
     .join("")
     .replace(/^\./, "");
 }
+
+/** Lines that one event logs at most. */
+const MAX_LINES = 20;
+
+/** The first of many lines, and how many more there are. */
+export function shortened(lines: readonly string[]): readonly string[] {
+  const surplus = lines.length - MAX_LINES;
+  return surplus > 0 ? [...lines.slice(0, MAX_LINES), `and ${surplus} more`] : lines;
+}

@@ -3,6 +3,7 @@
 
 import { resolve as resolvePath } from "node:path";
 import { defaultBackendId } from "./addresses.ts";
+import type { BackendsLists } from "./backends-file.ts";
 import type { BackendConfig, ParsedBackend } from "./schema-backends.ts";
 import type { IdentityConfig, IdentitySource, ParsedIdentity } from "./schema-identity.ts";
 import type { TierConfig } from "./schema-limits.ts";
@@ -22,10 +23,12 @@ const DEFAULT_TIER: TierConfig = {
   default: true,
 };
 
-/** @param directory what relative paths are relative to */
-export function resolveConfig(parsed: ParsedConfig, directory: string): Config {
-  const absolute: MakeAbsolute = (path) =>
-    (path === null ? null : resolvePath(directory, path)) as typeof path;
+/**
+ * @param directory what relative paths are relative to
+ * @param lists backends that stand in files of their own, with paths relative to these
+ */
+export function resolveConfig(parsed: ParsedConfig, directory: string, lists: BackendsLists): Config {
+  const absolute = relativeTo(directory);
   const identity = resolveIdentity(parsed.identity, absolute);
   const { state, admin, pidFile } = parsed;
   return {
@@ -34,7 +37,12 @@ export function resolveConfig(parsed: ParsedConfig, directory: string): Config {
     identity,
     tiers: parsed.tiers ?? { default: DEFAULT_TIER },
     routes: resolveRoutes(parsed, identity),
-    pools: mapValues(parsed.pools, (pool) => resolvePool(pool, absolute)),
+    pools: Object.fromEntries(
+      Object.entries(parsed.pools).map(([name, pool]) => [
+        name,
+        resolvePool(pool, absolute, lists.get(name) ?? { start: pool.backends.length, directory }),
+      ]),
+    ),
     state: state === null ? null : { file: absolute(state.file) },
     pidFile: absolute(pidFile),
     admin: admin === null ? null : { ...admin, bind: resolveBind(admin.bind, absolute) },
@@ -42,6 +50,10 @@ export function resolveConfig(parsed: ParsedConfig, directory: string): Config {
 }
 
 type MakeAbsolute = <Path extends string | null>(path: Path) => Path;
+
+function relativeTo(directory: string): MakeAbsolute {
+  return (path) => (path === null ? null : resolvePath(directory, path)) as typeof path;
+}
 
 function resolveBind(bind: BindAddress, absolute: MakeAbsolute): BindAddress {
   return bind.kind === "tcp" ? bind : { ...bind, path: absolute(bind.path) };
@@ -122,11 +134,18 @@ function defaultRoutes(pools: readonly string[]): ParsedRoute[] {
   }));
 }
 
-function resolvePool(pool: ParsedPool, absolute: MakeAbsolute): PoolConfig {
+function resolvePool(
+  pool: ParsedPool,
+  absolute: MakeAbsolute,
+  list: { readonly start: number; readonly directory: string },
+): PoolConfig {
+  const absoluteInList = relativeTo(list.directory);
   return {
     ...pool,
     backendsFile: absolute(pool.backendsFile),
-    backends: pool.backends.map((backend) => resolveBackend(backend, absolute)),
+    backends: pool.backends.map((backend, index) =>
+      resolveBackend(backend, index < list.start ? absolute : absoluteInList),
+    ),
   };
 }
 
@@ -142,11 +161,4 @@ function resolveBackend(backend: ParsedBackend, absolute: MakeAbsolute): Backend
     id: backend.id ?? defaultBackendId(written),
     tls: target.secure ? tls : null,
   };
-}
-
-function mapValues<In, Out>(
-  record: Readonly<Record<string, In>>,
-  map: (value: In) => Out,
-): Record<string, Out> {
-  return Object.fromEntries(Object.entries(record).map(([key, value]) => [key, map(value)]));
 }

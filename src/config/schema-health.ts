@@ -46,23 +46,40 @@ const fields = z.strictObject({
   type: z
     .enum(["tcp", "http", "websocket", "off"])
     .prefault("tcp")
-    .describe("tcp: a connect; http: a request; websocket: a whole opening handshake with ping and pong."),
-  interval: duration({ min: "100ms" }).prefault("5s").describe("Time between checks, jittered."),
+    .describe(
+      "tcp: a connect (with wss: and the TLS handshake); http: a GET request, redirects not followed; websocket: a whole opening handshake with ping and pong.",
+    ),
+  interval: duration({ min: "100ms" })
+    .prefault("5s")
+    .describe(
+      "From the beginning of one check to that of the next, at most: up to a tenth less, so that checks do not come in lockstep.",
+    ),
   timeout: duration().prefault("2s").describe("A check that takes longer has failed."),
   healthyAfter: integer(1, 1000)
     .prefault(2)
     .describe("Checks in a row that must pass before a backend that was down is up."),
   unhealthyAfter: integer(1, 1000).prefault(3).describe("Checks in a row that must fail before it is down."),
-  path: urlPath().optional().describe("http and websocket: path of the request. Left out: /."),
+  path: urlPath()
+    .optional()
+    .describe(
+      "http and websocket: path of the request, below the path of the backend's URL (with `port`: as it is). Left out: /.",
+    ),
   headers: z
     .record(headerName(), headerValue)
     .optional()
-    .describe("http and websocket: further headers of the request."),
-  port: integer(1, 65_535).optional().describe("http: another port than the backend's own."),
+    .describe(
+      "http and websocket: further headers of the request; also in place of its own Host and User-Agent (weir-health-check/VERSION).",
+    ),
+  port: integer(1, 65_535)
+    .optional()
+    .describe("http: another port than the backend's own, with TLS as the backend has it."),
   expect: statusRanges
     .optional()
     .describe('http: statuses that pass, e.g. 200 or "200-299, 401". Left out: 200-399.'),
-  subprotocols: z.array(text("subprotocol")).optional().describe("websocket: subprotocols to offer."),
+  subprotocols: z
+    .array(text("subprotocol"))
+    .optional()
+    .describe("websocket: subprotocols to offer; the backend must take one of them."),
 });
 
 /** Null where `type` is off. */

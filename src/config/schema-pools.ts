@@ -183,7 +183,9 @@ const pool = z.strictObject({
     .describe("Local addresses to dial from; needed past 28 000 connections to one backend."),
   backendsFile: offOr(filePath())
     .prefault("off")
-    .describe("YAML file with a list of backends, watched, beside or instead of `backends`."),
+    .describe(
+      "YAML (or JSON) file with a list of backends, watched, beside or instead of `backends`. Paths in it are relative to it.",
+    ),
 });
 
 export const poolsSchema = z

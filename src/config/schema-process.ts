@@ -173,10 +173,12 @@ export const reloadSchema = z
   .strictObject({
     watch: onOff()
       .prefault("on")
-      .describe("Reload when the file changes; off: on SIGHUP and by the API only."),
+      .describe(
+        "Reload when a file changes that the configuration is made of: its own, a `backendsFile`, a secret of `${file:…}`, a certificate or key; off: on SIGHUP and by the API only.",
+      ),
     settle: duration({ min: "10ms" })
       .prefault("200ms")
-      .describe("How long the file must be left alone before it is read."),
+      .describe("How long the files must be left alone before they are read."),
     maxRemoved: percent()
       .prefault("50%")
       .describe(
@@ -184,7 +186,7 @@ export const reloadSchema = z
       ),
   })
   .prefault({})
-  .describe("How a changed file is taken over.");
+  .describe("How changed files are taken over.");
 
 export const stateSchema = offOr(
   z.strictObject({ file: filePath().describe("Where it is kept; written at shutdown and every minute.") }),

@@ -11,7 +11,17 @@ import {
   originPattern,
   pathPrefix,
 } from "./schema-route-values.ts";
-import { blocks, NAME, offOr, rateFields, rateLimit, text, urlPath, withBurst } from "./schema-values.ts";
+import {
+  blocks,
+  NAME,
+  offOr,
+  rateFields,
+  rateLimit,
+  rateOr,
+  text,
+  urlPath,
+  withBurst,
+} from "./schema-values.ts";
 
 /** Why Weir ended a connection whose client can still be told; `closeCodes` maps these. */
 type CloseReasonLabel = (typeof CLOSE_REASON_LABELS)[number];
@@ -93,15 +103,17 @@ const closeCodes = z.partialRecord(z.enum(CLOSE_REASON_LABELS), closeCode).super
   }
 });
 
-const routeMessages = z
-  .strictObject({
-    ...rateFields(),
-    onExceed: z
-      .enum(["delay", "drop", "close", "log"])
-      .optional()
-      .describe("What happens to a message above it. Left out: `limits.onExceed`."),
-  })
-  .transform(withBurst);
+const routeMessages = rateOr(
+  z
+    .strictObject({
+      ...rateFields(),
+      onExceed: z
+        .enum(["delay", "drop", "close", "log"])
+        .optional()
+        .describe("What happens to a message above it. Left out: `limits.onExceed`."),
+    })
+    .transform(withBurst),
+).transform((messages): Rate & { readonly onExceed?: OnExceed | undefined } => messages);
 
 const match = z.strictObject({
   host: hostPattern

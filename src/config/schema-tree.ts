@@ -28,9 +28,14 @@ export function keyEntries(): KeyEntry[] {
 
 /** The keys that a mapping may have; empty where any name may stand. */
 export function keysAt(path: KeyPath): string[] {
+  return schemasAt(path).flatMap((node) => Object.keys(node.properties ?? {}).concat(closedNames(node)));
+}
+
+/** What the value of a key may be, one of several; empty for a key that the file does not have. */
+export function schemasAt(path: KeyPath): JsonSchema[] {
   let nodes = alternatives(schemaTree());
   for (const key of path) nodes = nodes.flatMap((node) => alternatives(childOf(node, key)));
-  return nodes.flatMap((node) => Object.keys(node.properties ?? {}).concat(closedNames(node)));
+  return nodes;
 }
 
 /** The names that a mapping of names is limited to, where it is. */

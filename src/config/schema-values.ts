@@ -156,7 +156,8 @@ export const NAME = z
   .regex(/^[A-Za-z0-9][A-Za-z0-9_.-]*$/, {
     error: ({ input }) =>
       `${describeValue(input)} is not a name: it has letters, digits, "_", "-" and ".", and begins with a letter or digit`,
-  });
+  })
+  .meta({ title: "name" });
 
 /** Lower case. */
 export function headerName() {
@@ -217,7 +218,12 @@ export const httpUrl = parsed(
 
 /** `{ rate: 20/s, burst: 40 }`, or `20/s`. */
 export function rateLimit() {
-  return z.union([rateText(parseRate, "rate"), z.strictObject(rateFields()).transform(withBurst)], {
+  return rateOr(z.strictObject(rateFields()).transform(withBurst));
+}
+
+/** `20/s`, or a mapping that may say more than a rate. */
+export function rateOr<Mapping extends z.ZodType>(mapping: Mapping) {
+  return z.union([rateText(parseRate, "rate"), mapping], {
     error: ({ input }) => `${describeValue(input)} is not a rate like { rate: 20/s, burst: 40 }`,
   });
 }

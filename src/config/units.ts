@@ -132,3 +132,51 @@ function hint(unit: Unit, value: unknown): string {
 function quote(text: string): string {
   return JSON.stringify(text.length > 80 ? `${text.slice(0, 77)}...` : text);
 }
+
+/** Milliseconds as `parseDuration` reads them. */
+export function formatDuration(ms: number): string {
+  return inLargestUnit(ms, MS_PER_UNIT);
+}
+
+/** Bytes as `parseSize` reads them. */
+export function formatSize(bytes: number): string {
+  return inLargestUnit(bytes, BYTES_PER_UNIT);
+}
+
+/** Per second as `parseRate` reads it: per minute or hour where that is a whole number. */
+export function formatRate(perSecond: number): string {
+  const [unit, amount] = wholeRate(perSecond);
+  return `${amount}/${unit}`;
+}
+
+/** Bytes per second as `parseByteRate` reads them. */
+export function formatByteRate(perSecond: number): string {
+  const [unit, amount] = wholeRate(perSecond);
+  return `${formatSize(amount)}/${unit}`;
+}
+
+/** A fraction as `parsePercent` reads it. */
+export function formatPercent(fraction: number): string {
+  return `${readable(fraction * 100)}%`;
+}
+
+/** The largest unit that the amount is a multiple of; the smallest for 0. */
+function inLargestUnit(amount: number, factors: Readonly<Record<string, number>>): string {
+  const isFitting = ([, factor]: [string, number]): boolean => amount % factor === 0 && amount >= factor;
+  const [smallest] = Object.entries(factors);
+  const [unit, factor] = Object.entries(factors).findLast(isFitting) ?? smallest ?? ["", 1];
+  return `${readable(amount / factor)}${unit}`;
+}
+
+function wholeRate(perSecond: number): [unit: string, amount: number] {
+  const candidates = Object.entries(SECONDS_PER_UNIT).map(([unit, seconds]): [string, number] => [
+    unit,
+    readable(perSecond * seconds),
+  ]);
+  return candidates.find(([, amount]) => Number.isInteger(amount)) ?? ["s", readable(perSecond)];
+}
+
+/** Without the digits that only say that fractions are not exact. */
+function readable(amount: number): number {
+  return Number(amount.toPrecision(12));
+}

@@ -34,6 +34,7 @@ export class NodeReader {
   readonly #document: Document.Parsed;
   readonly #text: string;
   readonly #substitution: SubstitutionSource;
+  #whenEmpty = "";
   #nodes = 0;
 
   constructor(document: Document.Parsed, text: string, substitution: SubstitutionSource) {
@@ -42,7 +43,9 @@ export class NodeReader {
     this.#substitution = substitution;
   }
 
-  readDocument(): unknown {
+  /** @param whenEmpty what to say of a document without content */
+  readDocument(whenEmpty: string): unknown {
+    this.#whenEmpty = whenEmpty;
     return this.#read(this.#document.contents, [], null);
   }
 
@@ -129,10 +132,7 @@ export class NodeReader {
   }
 
   #empty(path: KeyPath, offset: number): undefined {
-    const message =
-      path.length === 0
-        ? "is empty: a configuration needs at least listeners and pools"
-        : "is empty: give it a value or leave it out";
+    const message = path.length === 0 ? this.#whenEmpty : "is empty: give it a value or leave it out";
     return this.#fail(path, offset, message);
   }
 

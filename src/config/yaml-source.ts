@@ -11,6 +11,8 @@ export interface YamlSource {
   readonly file: string;
   readonly text: string;
   readonly substitution: SubstitutionSource;
+  /** What to say of a text without content. */
+  readonly whenEmpty: string;
 }
 
 export interface YamlResult {
@@ -24,13 +26,13 @@ export interface YamlResult {
   readonly locate: (finding: Finding) => Problem;
 }
 
-export function readYaml({ file, text, substitution }: YamlSource): YamlResult {
+export function readYaml({ file, text, substitution, whenEmpty }: YamlSource): YamlResult {
   const lines = new LineCounter();
   // Duplicate keys are found by the reader, which knows their path.
   const document = parseDocument(text, { lineCounter: lines, prettyErrors: false, uniqueKeys: false });
   const isReadable = document.errors.length === 0;
   const reader = new NodeReader(document, text, substitution);
-  const value = reader.readDocument();
+  const value = reader.readDocument(whenEmpty);
 
   function problemAt(offset: number, path: KeyPath, message: string): Problem {
     const { line, col } = lines.linePos(offset);

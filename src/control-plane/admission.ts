@@ -1,6 +1,7 @@
 // Decides whether an upgrade may go ahead and where to: bans, caps, pace, then a backend. All of it runs
 // on one thread, so that counts are exact without locks. What is granted here comes back here, once.
 
+import type { Priority } from "../config/schema-limits.ts";
 import type { Config } from "../config/schema.ts";
 import type { ErrorCode } from "../errors.ts";
 import type { Counters } from "../shared-memory/counters.ts";
@@ -11,7 +12,9 @@ import { Bans } from "./bans.ts";
 import { Caps } from "./caps.ts";
 import { OpenConnections } from "./open-connections.ts";
 import { type Place, Places } from "./places.ts";
-import { Pool } from "./pool.ts";
+import { Placement } from "./placement.ts";
+import type { Pool, Slot } from "./pool.ts";
+import type { Pools } from "./pools.ts";
 import { RequestCounts } from "./request-counts.ts";
 import { Replacements } from "./replacements.ts";
 import { UpgradePace } from "./upgrade-pace.ts";
@@ -19,24 +22,34 @@ import { NO_BUCKETS, type UserBuckets } from "./user-buckets.ts";
 
 export type Decision = { readonly grant: Grant } | { readonly refused: ErrorCode };
 
+export interface AdmissionEvents {
+  /** What became of an upgrade that had to wait. */
+  decided(worker: number, id: number, decision: Decision): void;
+  /** A connection has to make room for another one of its user. */
+  replaced(worker: number, id: number): void;
+  /** A connection spends from other buckets than its grant says. */
+  bucketsChanged(worker: number, id: number, buckets: BucketCells): void;
+  /** How long an upgrade has waited: for its turn (`upgrades`), or for a slot (`pool:NAME`). */
+  waited(queue: string, waitedMs: number): void;
+  /** Somebody gets no affinity, as others may share its address. */
+  affinityDenied(request: AdmitRequest): void;
+}
+
 interface AdmissionOptions {
   readonly config: Config;
   readonly counters: Counters;
   /** `limits.maxConnections` with `auto` resolved. */
   readonly maxConnections: number;
-  /** Told what became of an upgrade that had to wait. */
-  readonly onDecision: (worker: number, id: number, decision: Decision) => void;
+  readonly pools: Pools;
   readonly buckets: UserBuckets;
   readonly activity: ActivityTable;
-  /** Told that a connection has to make room for another one of its user. */
-  readonly onReplaced: (worker: number, id: number) => void;
-  /** Told that a connection spends from other buckets than its grant says. */
-  readonly onBuckets: (worker: number, id: number, buckets: BucketCells) => void;
-  /** Told how long an upgrade has waited for its turn. */
-  readonly onWaited: (waitedMs: number) => void;
+  readonly events: AdmissionEvents;
   /** Milliseconds on the clock that all threads share. */
   readonly now: () => number;
 }
+
+/** The queue of `limits.upgrades`, as metrics name it. */
+export const PACE_QUEUE = "upgrades";
 
 export class Admission {
   readonly bans = new Bans();
@@ -44,7 +57,7 @@ export class Admission {
   readonly #options: AdmissionOptions;
   readonly #caps: Caps;
   readonly #pace: UpgradePace<Place, Place>;
-  readonly #pools = new Map<string, Pool>();
+  readonly #placement: Placement;
   readonly #places = new Places();
   readonly #replacements: Replacements;
   readonly #open = new OpenConnections();
@@ -63,18 +76,29 @@ export class Admission {
       config.limits.upgrades,
       {
         onTurn: (place, waitedMs) => {
-          options.onWaited(waitedMs);
-          this.#tell(place, this.#assign(place));
+          options.events.waited(PACE_QUEUE, waitedMs);
+          const decision = this.#assign(place);
+          if (decision !== null) this.#tell(place, decision);
         },
         onTimeout: (place) => this.#tell(place, this.#refuse(place, "upgrade_limited")),
       },
       now,
     );
+    this.#placement = new Placement({
+      pools: options.pools,
+      places: this.#places,
+      onPlaced: (place, waitedMs) => {
+        options.events.waited(`pool:${place.request.pool}`, waitedMs);
+        this.#tell(place, { grant: this.#grant(place) });
+      },
+      onTimeout: (place) => this.#tell(place, this.#refuse(place, "backends_full")),
+      now,
+    });
     this.configure(config, maxConnections);
   }
 
   get pools(): Iterable<Pool> {
-    return this.#pools.values();
+    return this.#options.pools.all;
   }
 
   get caps(): Pick<Caps, "maxConnections" | "all"> {
@@ -91,9 +115,10 @@ export class Admission {
     return this.#places.users;
   }
 
-  /** Upgrades that wait for their turn. */
-  get waiting(): number {
-    return this.#pace.length;
+  /** Upgrades that wait, by queue. */
+  get waiting(): { queue: string; length: number }[] {
+    const pools = this.#placement.waiting.map(({ pool, length }) => ({ queue: `pool:${pool}`, length }));
+    return [{ queue: PACE_QUEUE, length: this.#pace.length }, ...pools];
   }
 
   /** Open connections by tier and pool; pairs stay listed at zero. */
@@ -105,15 +130,7 @@ export class Admission {
     this.#tiers = config.tiers;
     this.#caps.configure({ maxConnections, tiers: config.tiers });
     this.#pace.configure(config.limits.upgrades);
-    for (const [name, pool] of this.#pools) {
-      if (config.pools[name] === undefined) pool.configure(null);
-      if (pool.isEmpty) this.#pools.delete(name);
-    }
-    for (const [name, poolConfig] of Object.entries(config.pools)) {
-      const known = this.#pools.get(name);
-      if (known === undefined) this.#pools.set(name, new Pool(name, poolConfig));
-      else known.configure(poolConfig);
-    }
+    this.#placement.configure(config);
     this.#options.buckets.configure(config);
     for (const place of this.#places.all) this.#updateBuckets(place);
     for (const tier of Object.keys(config.tiers)) {
@@ -127,26 +144,34 @@ export class Admission {
   /** From now on every upgrade is refused with `draining`, those that wait included. */
   startDraining(): void {
     this.#isDraining = true;
-    for (const place of this.#pace.clear()) this.#tell(place, this.#refuse(place, "draining"));
+    for (const place of [...this.#pace.clear(), ...this.#placement.clear()]) {
+      this.#tell(place, this.#refuse(place, "draining"));
+    }
+  }
+
+  /** A pool's backends may have room now: whoever waits for one gets it. */
+  serve(pool: Pool): void {
+    if (!this.#isDraining) this.#placement.serve(pool);
   }
 
   /** Null: it waits, and `onDecision` tells what became of it. */
   admit(worker: number, request: AdmitRequest): Decision | null {
     if (this.bans.isBanned(request.user, this.#options.now())) return { refused: "banned" };
     if (this.#isDraining) return { refused: "draining" };
+    const pool = this.#options.pools.find(request.pool);
+    if (pool?.deniesAffinity(request) === true) this.#options.events.affinityDenied(request);
     if (request.kind === "request") {
-      const backend = this.#pools.get(request.pool)?.pickForRequest() ?? "no_backend";
-      return typeof backend === "string"
-        ? { refused: backend }
-        : { grant: this.#grant(request, backend, null) };
+      const backend = pool?.pickForRequest(request) ?? "no_backend";
+      if (pool === undefined || typeof backend === "string") return { refused: "no_backend" };
+      return { grant: this.#grantRequest(request, pool, backend) };
     }
-    const full = this.#caps.exceededBy(request.tier, request.user);
+    const full = this.#caps.exceededBy(request.tier, this.#places.countOfUser(request.user));
     if (full === "user_full" && this.#tiers[request.tier]?.userFull === "close-stalest") {
       return this.#replaceStalest(worker, request) ? null : { refused: full };
     }
     if (full !== null) return { refused: full };
     // The slot is taken before the wait and the dial: two upgrades that race would else both see it free.
-    this.#caps.acquire(request.tier, request.user);
+    this.#caps.acquire(request.tier);
     const place: Place = {
       worker,
       request,
@@ -154,11 +179,10 @@ export class Admission {
       activityCell: this.#options.activity.acquire(this.#options.now()),
       buckets: this.#options.buckets.acquire(request),
       state: "waiting",
-      held: null,
+      slot: null,
     };
     this.#places.add(place);
-    const priority = this.#tiers[request.tier]?.priority ?? "normal";
-    const turn = this.#pace.request(place, place, priority);
+    const turn = this.#pace.request(place, place, this.#priorityOf(request));
     if (turn === "waiting") return null;
     return turn === "go" ? this.#assign(place) : this.#refuse(place, "upgrade_limited");
   }
@@ -166,43 +190,37 @@ export class Admission {
   /** Trades a grant whose dial failed for one on another backend; the failure stands where none is left. */
   exchange(worker: number, id: number, failure: ErrorCode): Decision {
     const place = this.#places.find(worker, id);
-    if (place === undefined || place.held === null) return { refused: failure };
-    const { pool, backend } = place.held;
-    const isLastTry = place.tried.size > pool.config.retries;
-    const other = isLastTry || this.#isDraining ? null : pool.pick(place.tried);
-    if (other === null || typeof other === "string") return { refused: failure };
-    pool.release(backend);
-    return { grant: this.#hold(place, pool, other) };
+    if (place === undefined || this.#isDraining || !this.#placement.exchange(place)) {
+      return { refused: failure };
+    }
+    return { grant: this.#grant(place) };
   }
 
   /** The client has its 101. Returns the pool, or null where the grant is unknown. */
   open(worker: number, id: number): string | null {
     const place = this.#places.find(worker, id);
-    if (place === undefined || place.held === null || place.state !== "dialling") return null;
+    if (place === undefined || place.slot === null || place.state !== "dialling") return null;
     place.state = "open";
-    const pool = place.held.pool.name;
+    const pool = place.slot.pool.name;
     this.#open.of(place.request.tier, pool).count += 1;
     return pool;
   }
 
-  /** Gives a grant back, or ends a wait; returns the pool, or null where it is unknown or had none. */
-  release(worker: number, id: number): string | null {
+  /** Gives a grant back, or ends a wait; returns where it was, or null where it is unknown or had none. */
+  release(worker: number, id: number): Slot | null {
     const place = this.#places.find(worker, id);
     if (place === undefined) {
       this.#replacements.giveUp(worker, id);
       return null;
     }
-    const { held, request } = place;
-    if (held === null) this.#pace.leave(place);
-    else {
-      held.pool.release(held.backend);
-      if (place.state !== "dialling") this.#open.of(request.tier, held.pool.name).count -= 1;
-      if (held.pool.isEmpty) this.#pools.delete(held.pool.name);
-    }
+    const { slot, request } = place;
+    if (slot === null) this.#pace.leave(place);
+    else if (place.state !== "dialling") this.#open.of(request.tier, slot.pool.name).count -= 1;
+    this.#placement.release(place);
     this.#forget(place);
     const successor = this.#replacements.finish(place);
     if (successor !== null) this.#admitSuccessor(successor.worker, successor.request);
-    return held?.pool.name ?? null;
+    return slot;
   }
 
   /** Gives back all that a dead worker held or waited for; returns how many places that were. */
@@ -217,6 +235,11 @@ export class Admission {
   /** Who holds this place; undefined where it is unknown. */
   find(worker: number, id: number): AdmitRequest | undefined {
     return this.#places.find(worker, id)?.request;
+  }
+
+  /** Those that are open on the backend. */
+  openOn(backend: Backend): Place[] {
+    return this.#places.ofBackend(backend).filter(({ state }) => state !== "dialling");
   }
 
   /** Where the user's open connections are. */
@@ -240,29 +263,20 @@ export class Admission {
     const places = this.#places.ofUser(request.user);
     const leaving = this.#replacements.begin(places, { worker, request }, this.#options.now());
     if (leaving === null) return false;
-    this.#options.onReplaced(leaving.worker, leaving.request.id);
+    this.#options.events.replaced(leaving.worker, leaving.request.id);
     return true;
   }
 
   #admitSuccessor(worker: number, request: AdmitRequest): void {
     const decision = this.admit(worker, request);
-    if (decision !== null) this.#options.onDecision(worker, request.id, decision);
+    if (decision !== null) this.#options.events.decided(worker, request.id, decision);
   }
 
-  #assign(place: Place): Decision {
-    const pool = this.#pools.get(place.request.pool);
-    if (pool === undefined) return this.#refuse(place, "no_backend");
-    const backend = pool.pick(place.tried);
-    if (typeof backend === "string") return this.#refuse(place, backend);
-    return { grant: this.#hold(place, pool, backend) };
-  }
-
-  #hold(place: Place, pool: Pool, backend: Backend): Grant {
-    pool.acquire(backend);
-    place.tried.add(backend.id);
-    place.held = { pool, backend };
-    place.state = "dialling";
-    return this.#grant(place.request, backend, place);
+  /** Null: it waits for a slot. */
+  #assign(place: Place): Decision | null {
+    const outcome = this.#placement.assign(place, this.#priorityOf(place.request));
+    if (outcome === "waiting") return null;
+    return outcome === "placed" ? { grant: this.#grant(place) } : this.#refuse(place, outcome);
   }
 
   #refuse(place: Place, refused: ErrorCode): Decision {
@@ -271,7 +285,7 @@ export class Admission {
   }
 
   #forget(place: Place): void {
-    this.#caps.release(place.request.tier, place.request.user);
+    this.#caps.release(place.request.tier);
     this.#options.buckets.release(place.buckets);
     this.#options.activity.release(place.activityCell);
     this.#places.remove(place);
@@ -281,21 +295,34 @@ export class Admission {
     const buckets = this.#options.buckets.acquire(place.request, place.buckets);
     if (buckets === place.buckets) return;
     place.buckets = buckets;
-    this.#options.onBuckets(place.worker, place.request.id, buckets);
+    this.#options.events.bucketsChanged(place.worker, place.request.id, buckets);
   }
 
   #tell({ worker, request }: Place, decision: Decision): void {
-    this.#options.onDecision(worker, request.id, decision);
+    this.#options.events.decided(worker, request.id, decision);
   }
 
-  #grant(request: AdmitRequest, backend: Backend, place: Place | null): Grant {
+  #priorityOf({ tier }: AdmitRequest): Priority {
+    return this.#tiers[tier]?.priority ?? "normal";
+  }
+
+  /** For a place that has its slot. */
+  #grant({ request, slot, buckets, activityCell }: Place): Grant {
+    if (slot === null) throw new Error("a grant without a slot");
+    return { ...this.#grantRequest(request, slot.pool, slot.backend), buckets, activityCell };
+  }
+
+  #grantRequest(request: AdmitRequest, pool: Pool, backend: Backend): Grant {
     return {
       id: request.id,
-      pool: backend.pool,
+      pool: pool.name,
       backend: backend.id,
-      counterSlot: this.#options.counters.slotOf(request.tier, backend.pool),
-      buckets: place?.buckets ?? NO_BUCKETS,
-      activityCell: place?.activityCell ?? null,
+      target: backend.config.id,
+      addresses: backend.spec.addresses,
+      cookie: pool.cookieFor(backend, request),
+      counterSlot: this.#options.counters.slotOf(request.tier, pool.name),
+      buckets: NO_BUCKETS,
+      activityCell: null,
     };
   }
 }

@@ -1,5 +1,5 @@
-// How many connections there may be at once: in all, per tier, and per user. Counts places, from before
-// the dial to the release.
+// How many connections there may be at once: in all, per tier, and per user. Counts places in all and
+// per tier, from before the dial to the release; `Places` knows how many each user has.
 
 import type { TierConfig } from "../config/schema-limits.ts";
 
@@ -15,8 +15,6 @@ export class Caps {
   #limits: CapLimits;
   #total = 0;
   readonly #perTier = new Map<string, number>();
-  /** Users without a connection have no entry. */
-  readonly #perUser = new Map<string, number>();
 
   constructor(limits: CapLimits) {
     this.#limits = limits;
@@ -43,37 +41,29 @@ export class Caps {
     return this.#perTier.get(tier) ?? 0;
   }
 
-  ofUser(user: string): number {
-    return this.#perUser.get(user) ?? 0;
-  }
-
   /** New limits count from the next connection on; those above a lowered one stay. */
   configure(limits: CapLimits): void {
     this.#limits = limits;
   }
 
-  /** The first cap that one more connection of this user would exceed; null if none. */
-  exceededBy(tier: string, user: string): CapRefusal | null {
+  /** The first cap that one more connection would exceed, of a user who has `ofUser`; null if none. */
+  exceededBy(tier: string, ofUser: number): CapRefusal | null {
     const { maxConnections, tiers } = this.#limits;
     if (this.#total >= maxConnections) return "connections_full";
     const limits = tiers[tier];
     if (limits === undefined) return null;
     if (this.ofTier(tier) >= (limits.maxConnections ?? Infinity)) return "tier_full";
-    if (this.ofUser(user) >= (limits.maxConnectionsPerUser ?? Infinity)) return "user_full";
+    if (ofUser >= (limits.maxConnectionsPerUser ?? Infinity)) return "user_full";
     return null;
   }
 
-  acquire(tier: string, user: string): void {
+  acquire(tier: string): void {
     this.#total += 1;
     this.#perTier.set(tier, this.ofTier(tier) + 1);
-    this.#perUser.set(user, this.ofUser(user) + 1);
   }
 
-  release(tier: string, user: string): void {
+  release(tier: string): void {
     this.#total -= 1;
     this.#perTier.set(tier, this.ofTier(tier) - 1);
-    const left = this.ofUser(user) - 1;
-    if (left === 0) this.#perUser.delete(user);
-    else this.#perUser.set(user, left);
   }
 }

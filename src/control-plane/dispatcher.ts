@@ -6,6 +6,7 @@ import type { Log } from "../log.ts";
 import type { ConnectionSummary, ToControl } from "../shared-memory/channel.ts";
 import type { AbuseWatch } from "./abuse.ts";
 import type { Admission, Decision } from "./admission.ts";
+import type { Fleet } from "./fleet.ts";
 import type { Thread } from "./workers.ts";
 
 /** Who counts what happens; the metrics. */
@@ -22,6 +23,7 @@ export interface TrafficObserver {
 interface DispatcherOptions {
   readonly admission: Admission;
   readonly abuse: AbuseWatch;
+  readonly fleet: Pick<Fleet, "failed" | "lost">;
   readonly log: Log;
   readonly observer: TrafficObserver;
   /** Ends one connection. */
@@ -52,12 +54,8 @@ export class Dispatcher {
         );
       case "opened":
         return this.#onOpened(thread, message);
-      case "release": {
-        const pool = this.#options.admission.release(thread.serial, message.id);
-        if (pool !== null && message.summary !== null)
-          this.#options.observer.connectionEnded(pool, message.summary);
-        return;
-      }
+      case "release":
+        return this.#onReleased(thread, message);
       case "upgrade-refused":
         return this.#options.observer.upgradeRefused(message.pool, message.code);
       case "dropped":
@@ -66,6 +64,8 @@ export class Dispatcher {
         return this.#options.observer.messagesDelayed(message.delaysMs);
       case "dial-retried":
         return this.#options.observer.dialRetried(message.pool);
+      case "backend-failed":
+        return this.#options.fleet.failed(message.pool, message.backend, message.kind, message.user);
       case "request-ended":
         return this.#options.observer.requestEnded(message.pool, message.status);
       case "requests-in-flight":
@@ -91,6 +91,15 @@ export class Dispatcher {
         connections: released,
       });
     }
+  }
+
+  #onReleased(thread: Thread, { id, summary }: Extract<ToControl, { type: "release" }>): void {
+    const { admission, fleet, observer } = this.#options;
+    const user = admission.find(thread.serial, id)?.user;
+    const slot = admission.release(thread.serial, id);
+    if (slot === null || user === undefined || summary === null) return;
+    observer.connectionEnded(slot.pool.name, summary);
+    if (summary.reason === "backend_lost" && summary.by === "backend") fleet.lost(slot, user);
   }
 
   #onOpened(thread: Thread, { id, handshakeMs }: Extract<ToControl, { type: "opened" }>): void {

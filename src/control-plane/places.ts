@@ -1,8 +1,8 @@
-// The places that connections hold or wait for, found by worker thread and id, or by user.
+// The places that connections hold or wait for, found by worker thread and id, by user, or by backend.
 
 import type { AdmitRequest, BucketCells } from "../shared-memory/channel.ts";
 import type { Backend } from "./backend.ts";
-import type { Pool } from "./pool.ts";
+import type { Slot } from "./pool.ts";
 
 /**
  * - `waiting`: counted against the caps, without a backend yet.
@@ -21,12 +21,14 @@ export interface Place {
   buckets: BucketCells;
   state: PlaceState;
   /** Null while it waits. */
-  held: { readonly pool: Pool; readonly backend: Backend } | null;
+  slot: Slot | null;
 }
 
 export class Places {
   readonly #byWorker = new Map<number, Map<number, Place>>();
   readonly #byUser = new Map<string, Set<Place>>();
+  /** Without those that wait. */
+  readonly #byBackend = new Map<Backend, Set<Place>>();
 
   add(place: Place): void {
     const { worker, request } = place;
@@ -36,6 +38,20 @@ export class Places {
     let ofUser = this.#byUser.get(request.user);
     if (ofUser === undefined) this.#byUser.set(request.user, (ofUser = new Set()));
     ofUser.add(place);
+  }
+
+  /** The place gets a slot, or another one, or (null) gives it up. */
+  settle(place: Place, slot: Slot | null): void {
+    if (place.slot !== null) {
+      const ofBackend = this.#byBackend.get(place.slot.backend);
+      ofBackend?.delete(place);
+      if (ofBackend?.size === 0) this.#byBackend.delete(place.slot.backend);
+    }
+    place.slot = slot;
+    if (slot === null) return;
+    let ofBackend = this.#byBackend.get(slot.backend);
+    if (ofBackend === undefined) this.#byBackend.set(slot.backend, (ofBackend = new Set()));
+    ofBackend.add(place);
   }
 
   find(worker: number, id: number): Place | undefined {
@@ -62,6 +78,15 @@ export class Places {
 
   ofUser(user: string): Place[] {
     return [...(this.#byUser.get(user) ?? [])];
+  }
+
+  /** Those with a slot of the backend, being dialled or open. */
+  ofBackend(backend: Backend): Place[] {
+    return [...(this.#byBackend.get(backend) ?? [])];
+  }
+
+  countOfUser(user: string): number {
+    return this.#byUser.get(user)?.size ?? 0;
   }
 
   /** Users with at least one place. */

@@ -1,77 +1,233 @@
-// A named group of backends: keeps their live state across reloads and picks one for new work.
+// A named group of backends: keeps their live state across reloads, remembers who belongs to which of
+// them, and picks one for new work.
 
 import type { PoolConfig } from "../config/schema.ts";
-import { Backend } from "./backend.ts";
-import { selectLeastConnections } from "./select.ts";
+import type { AdmitRequest } from "../shared-memory/channel.ts";
+import { AffinityTable } from "./affinity.ts";
+import { Backend, type BackendSpec } from "./backend.ts";
+import { select } from "./select.ts";
 
 /** Why a pool has no backend to give. */
 export type PickFailure = "backends_full" | "no_backend";
 
+const MAX_UNSETTLED = 10_000;
+
+/** What became of a client's affinity: its backend of before, another one, or its first. */
+export type AffinityResult = "kept" | "moved" | "new";
+
+/** A connection's hold on a backend. */
+export interface Slot {
+  readonly pool: Pool;
+  readonly backend: Backend;
+  /** Whom the affinity table counts the connection for; null where it does not. */
+  readonly affineUser: string | null;
+}
+
+/** What a new list did to the backends. */
+export interface PoolChanges {
+  readonly added: readonly Backend[];
+  /** Taken from the list; those without connections are forgotten by now. */
+  readonly removed: readonly Backend[];
+  /** Listed again while they still had connections. */
+  readonly returned: readonly Backend[];
+}
+
 export class Pool {
   readonly name: string;
   config: PoolConfig;
+  readonly affinity = new AffinityTable();
+  readonly affinityResults: Record<AffinityResult, number> = { kept: 0, moved: 0, new: 0 };
   readonly #backends = new Map<string, Backend>();
+  readonly #byCookie = new Map<string, Backend>();
+  /** Milliseconds on the shared clock. */
+  readonly #now: () => number;
+  #isListed = true;
+  /** Users whose cookie does not count once. */
+  readonly #unsettled = new Set<string>();
+  /** Those that may be given work; null once that has changed. */
+  #ready: readonly Backend[] | null = null;
+  /** Used anew by each choice: picking allocates nothing. */
+  readonly #candidates: Backend[] = [];
 
-  constructor(name: string, config: PoolConfig) {
+  constructor(name: string, config: PoolConfig, now: () => number) {
     this.name = name;
     this.config = config;
-    this.configure(config);
+    this.#now = now;
   }
 
   get backends(): Iterable<Backend> {
     return this.#backends.values();
   }
 
-  get isEmpty(): boolean {
-    return this.#backends.size === 0;
+  /** The configuration does not name it any more, and its last connection is over. */
+  get isGone(): boolean {
+    return !this.#isListed && this.#backends.size === 0;
   }
 
-  /** Takes over a new list: known ids keep their counts, those missing are only forgotten when empty. */
-  configure(config: PoolConfig | null): void {
-    if (config !== null) this.config = config;
-    const listed = new Map((config?.backends ?? []).map((backend) => [backend.id, backend]));
-    for (const backend of this.#backends.values()) {
-      backend.isListed = listed.has(backend.id);
-      this.#forgetIfGone(backend);
-    }
-    for (const [id, backendConfig] of listed) {
-      const known = this.#backends.get(id);
-      if (known === undefined) this.#backends.set(id, new Backend(this.name, backendConfig));
-      else known.config = backendConfig;
-    }
+  find(id: string): Backend | undefined {
+    return this.#backends.get(id);
+  }
+
+  /** Backends that may be given work. */
+  get ready(): readonly Backend[] {
+    return (this.#ready ??= [...this.#backends.values()].filter((backend) => backend.isReady));
+  }
+
+  /** Somebody could be let in now. */
+  get hasRoom(): boolean {
+    return this.ready.some((backend) => backend.hasRoom);
+  }
+
+  /** A backend's state has changed. */
+  refresh(): void {
+    this.#ready = null;
   }
 
   /**
-   * Chooses a backend that is listed, not in `tried`, and has room.
-   * A pool in which backends exist but are all at capacity is `backends_full`.
+   * Takes over a new list: known ids keep their counts and states, those missing are forgotten once they
+   * are empty. A null configuration takes the whole pool from the list.
    */
-  pick(tried: ReadonlySet<string>): Backend | PickFailure {
+  configure(config: PoolConfig | null, specs: readonly BackendSpec[]): PoolChanges {
+    this.#isListed = config !== null;
+    if (config !== null) {
+      this.config = config;
+      this.affinity.configure(config.affinity.ttl);
+    }
+    const listed = new Map(specs.map((spec) => [spec.id, spec]));
+    const removed = [...this.#backends.values()].filter(
+      (backend) => backend.isListed && !listed.has(backend.id),
+    );
+    for (const backend of removed) {
+      backend.isListed = false;
+      this.#forgetIfGone(backend);
+    }
+    const added: Backend[] = [];
+    const returned: Backend[] = [];
+    for (const [id, spec] of listed) {
+      const known = this.#backends.get(id);
+      if (known === undefined) {
+        added.push(this.#add(spec));
+        continue;
+      }
+      if (!known.isListed) returned.push(known);
+      known.spec = spec;
+      known.isListed = true;
+    }
+    this.refresh();
+    return { added, removed, returned };
+  }
+
+  /**
+   * Chooses a backend for a connection: the one that its client belongs to, else by `balance` among those
+   * that are ready, not in `tried`, and have room. Where ready backends exist but all are at their
+   * capacity it is `backends_full`.
+   */
+  pick(request: AdmitRequest, tried: ReadonlySet<string>): Backend | PickFailure {
+    const own = this.#ownBackend(request);
+    if (own !== null && own.isReady && own.hasRoom && !tried.has(own.id)) return own;
+    const candidates = this.#candidates;
+    let count = 0;
     let isAnyFull = false;
-    const candidates: Backend[] = [];
-    for (const backend of this.#backends.values()) {
-      if (!backend.isListed || tried.has(backend.id)) continue;
-      if (backend.hasRoom) candidates.push(backend);
+    for (const backend of this.ready) {
+      if (tried.size > 0 && tried.has(backend.id)) continue;
+      if (backend.hasRoom) candidates[count++] = backend;
       else isAnyFull = true;
     }
-    return selectLeastConnections(candidates) ?? (isAnyFull ? "backends_full" : "no_backend");
+    // Cut only at the end: emptied first, the array would give its memory back and grow anew.
+    candidates.length = count;
+    return this.#select(candidates, request.user) ?? (isAnyFull ? "backends_full" : "no_backend");
   }
 
   /** One for a plain request, which takes no slot: it is served by a backend at its capacity too. */
-  pickForRequest(): Backend | PickFailure {
-    const listed = [...this.#backends.values()].filter(({ isListed }) => isListed);
-    return selectLeastConnections(listed) ?? "no_backend";
+  pickForRequest(request: AdmitRequest): Backend | PickFailure {
+    const own = this.#ownBackend(request);
+    const isUsable = own !== null && own.isReady && !request.tried.includes(own.id);
+    const untried =
+      request.tried.length === 0 ? this.ready : this.ready.filter(({ id }) => !request.tried.includes(id));
+    const backend = isUsable ? own : this.#select(untried, request.user);
+    if (backend === null) return "no_backend";
+    if (this.#knowsByUser(request)) this.affinity.touch(request.user, backend.id, this.#now());
+    return backend;
   }
 
-  acquire(backend: Backend): void {
+  /** A connection takes its slot, and its client belongs here from now on. */
+  acquire(backend: Backend, request: AdmitRequest): Slot {
     backend.connections += 1;
+    this.#unsettled.delete(request.user);
+    if (this.#hasAffinity(request)) this.affinityResults[this.#resultFor(backend, request)] += 1;
+    const isAffine = this.#knowsByUser(request);
+    if (isAffine) this.affinity.hold(request.user, backend.id);
+    return { pool: this, backend, affineUser: isAffine ? request.user : null };
   }
 
-  release(backend: Backend): void {
+  release({ backend, affineUser }: Slot): void {
     backend.connections -= 1;
+    if (affineUser !== null) this.affinity.release(affineUser, this.#now());
     this.#forgetIfGone(backend);
   }
 
+  /** The value of the affinity cookie that the client is to get; null where it has it or needs none. */
+  cookieFor(backend: Backend, request: AdmitRequest): string | null {
+    return this.config.affinity.by === "cookie" && request.cookie !== backend.cookie ? backend.cookie : null;
+  }
+
+  /** The user's next connection goes to where `balance` sends it, not to the backend of before. */
+  unsettle(user: string): void {
+    this.affinity.forget(user);
+    if (this.config.affinity.by !== "cookie") return;
+    // Those who never come back must not add up.
+    if (this.#unsettled.size >= MAX_UNSETTLED) this.#unsettled.clear();
+    this.#unsettled.add(user);
+  }
+
+  /** Whether the client would have affinity, but for an address that it shares with others. */
+  deniesAffinity(request: AdmitRequest): boolean {
+    return this.config.affinity.by === "user" && request.isSharedAddress;
+  }
+
+  #select(candidates: readonly Backend[], user: string): Backend | null {
+    const { balance, slowStart } = this.config;
+    return select(balance, candidates, {
+      nowMs: this.#now(),
+      slowStartMs: slowStart,
+      user,
+    });
+  }
+
+  #ownBackend(request: AdmitRequest): Backend | null {
+    const id = this.#knowsByUser(request) ? this.affinity.find(request.user, this.#now()) : null;
+    if (id !== null) return this.#backends.get(id) ?? null;
+    if (this.config.affinity.by !== "cookie" || request.cookie === null) return null;
+    if (this.#unsettled.size > 0 && this.#unsettled.has(request.user)) return null;
+    return this.#byCookie.get(request.cookie) ?? null;
+  }
+
+  #resultFor(backend: Backend, request: AdmitRequest): AffinityResult {
+    const isKnown = this.#knowsByUser(request)
+      ? this.affinity.find(request.user, this.#now()) !== null
+      : request.cookie !== null;
+    if (!isKnown) return "new";
+    return this.#ownBackend(request) === backend ? "kept" : "moved";
+  }
+
+  #hasAffinity(request: AdmitRequest): boolean {
+    return this.config.affinity.by === "cookie" || this.#knowsByUser(request);
+  }
+
+  #knowsByUser(request: AdmitRequest): boolean {
+    return this.config.affinity.by === "user" && !request.isSharedAddress;
+  }
+
+  #add(spec: BackendSpec): Backend {
+    const backend = new Backend(this.name, spec);
+    this.#backends.set(backend.id, backend);
+    this.#byCookie.set(backend.cookie, backend);
+    return backend;
+  }
+
   #forgetIfGone(backend: Backend): void {
-    if (!backend.isListed && backend.connections === 0) this.#backends.delete(backend.id);
+    if (backend.isListed || backend.connections > 0) return;
+    this.#backends.delete(backend.id);
+    this.#byCookie.delete(backend.cookie);
   }
 }

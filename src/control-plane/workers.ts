@@ -174,6 +174,7 @@ export class Workers {
     if (block === undefined) throw new FatalError(`no thread ${index}`, ExitCode.internal);
     const setup: WorkerSetup = {
       index,
+      threads: this.#blocks.length,
       counters: block.buffer,
       bucketSegments: this.#options.buckets.segments,
       activity: this.#options.activity.buffer,

@@ -2,11 +2,12 @@
 // without what concerns only the hop to us, and with what the backend should know of the client.
 
 import type { RouteConfig } from "../config/schema.ts";
+import { withoutCookies } from "./cookies.ts";
+import type { DialTarget } from "./dial-target.ts";
 import { isHopByHop, namedInConnection } from "./hop-by-hop.ts";
 import type { Client } from "./identify.ts";
 import { headerSpelling } from "./identity-value.ts";
 import type { RequestTarget } from "./routes.ts";
-import type { DialTarget } from "./settings.ts";
 
 /** Set by us alone: nobody else may claim them. */
 const OWN = new Set(["x-weir-user", "x-weir-tier"]);
@@ -24,12 +25,14 @@ export interface ForwardedRequest {
   readonly localPort: number;
   /** Passed on from trusted peers only; lower case, `-` for `_`. */
   readonly trustedHeaders: ReadonlySet<string>;
+  /** Names of Weir's own cookies, which are not passed on. */
+  readonly ownCookies: ReadonlySet<string>;
   readonly requestId: string;
 }
 
 /** Name, value, name, value …, without Connection and Upgrade, which the kind of request decides. */
 export function backendHeaders(request: ForwardedRequest): string[] {
-  const { rawHeaders, client, route, trustedHeaders } = request;
+  const { rawHeaders, client, route, trustedHeaders, ownCookies } = request;
   const named = namedInConnection(rawHeaders);
   const forwarded = new Map<string, string>();
   const headers: string[] = ["Host", hostFor(request)];
@@ -49,7 +52,8 @@ export function backendHeaders(request: ForwardedRequest): string[] {
         continue;
       }
     }
-    headers.push(name, value);
+    const passed = lower === "cookie" ? withoutCookies(value, ownCookies) : value;
+    if (passed !== null) headers.push(name, passed);
   }
   appendForwarded(headers, forwarded, request);
   headers.push("X-Request-Id", request.requestId);

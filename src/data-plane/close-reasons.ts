@@ -17,6 +17,7 @@ const { goingAway, protocolError, messageTooBig, policyViolation, serviceRestart
 
 export const CLOSE_REASONS = {
   draining: { client: goingAway, text: "server shutting down", backend: goingAway, by: "weir" },
+  backend_draining: { client: serviceRestart, text: "backend draining", backend: goingAway, by: "weir" },
   backend_lost: { client: serviceRestart, text: "backend lost", backend: "cut", by: "backend" },
   client_lost: { client: "cut", text: "", backend: "cut", by: "client" },
   rate: { client: policyViolation, text: "message rate exceeded", backend: goingAway, by: "weir" },

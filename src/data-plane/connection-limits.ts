@@ -4,6 +4,7 @@
 import type { BucketCells } from "../shared-memory/channel.ts";
 import type { BucketView } from "../shared-memory/bucket-table.ts";
 import type { Bucket, Limit } from "../shared-memory/gcra.ts";
+import type { ControlFrameRate } from "./control-frame-limit.ts";
 import type { GateLimits } from "./message-gate.ts";
 import type { Settings } from "./settings.ts";
 
@@ -16,11 +17,30 @@ export interface LimitedConnection {
   readonly canDrop: boolean;
 }
 
+/** What the client of a connection is held to. */
+export interface SourceLimits {
+  /** Null for no limit. */
+  readonly messages: GateLimits | null;
+  /** Bytes of payload on the wire, summed over fragments; Infinity for no limit. */
+  readonly maxMessageBytes: number;
+  /** Null for no limit. */
+  readonly controlFrames: ControlFrameRate | null;
+}
+
+export function limitsOf(connection: LimitedConnection, settings: Settings, view: BucketView): SourceLimits {
+  const { maxMessageSize, controlFrames } = settings.config.limits;
+  return {
+    messages: messageLimitsOf(connection, settings, view),
+    maxMessageBytes: maxMessageSize ?? Number.POSITIVE_INFINITY,
+    controlFrames,
+  };
+}
+
 /**
  * Null where nothing is limited. A tier that a reload took away is the default tier, a route that it took
  * away limits nothing. A bucket that the grant does not name yet limits nothing until it does.
  */
-export function limitsOf(
+function messageLimitsOf(
   connection: LimitedConnection,
   settings: Settings,
   view: BucketView,

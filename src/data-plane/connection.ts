@@ -8,16 +8,11 @@ import type { ConnectionEnd, ConnectionSummary, Grant } from "../shared-memory/c
 import { Counter } from "../shared-memory/counters.ts";
 import { buildCloseFrame, buildFrame } from "../ws/frame-builder.ts";
 import { CloseCode, MASKING_KEY_BYTES, Opcode, type ProtocolError } from "../ws/protocol.ts";
+import type { SourceLimits } from "./connection-limits.ts";
 import { CLOSE_REASONS, type CloseReasonName, type Goodbye } from "./close-reasons.ts";
 import type { PipeOwner } from "./pipe-owner.ts";
-import { Pipe, type SourceLimits } from "./pipe.ts";
-
-/** What a relayed socket carries, so that its listeners are shared functions and not closures. */
-const PIPE = Symbol("pipe that reads this socket");
-
-interface RelayedSocket extends Socket {
-  [PIPE]?: Pipe;
-}
+import { Pipe } from "./pipe.ts";
+import { attachPipe } from "./relayed-socket.ts";
 
 export interface ConnectionOptions {
   readonly client: Socket;
@@ -84,17 +79,22 @@ export class Connection implements PipeOwner {
     });
   }
 
-  /** Wire bytes that the client has sent and that were passed on. */
-  get clientBytes(): number {
-    return this.#toBackend.bytes;
+  /** Bytes that were read from the client, whatever became of them. */
+  get clientBytesRead(): number {
+    return this.#toBackend.bytesRead;
+  }
+
+  /** Weir does not read the client at the moment: nobody knows whether it is silent. */
+  get isClientPaused(): boolean {
+    return this.#options.client.isPaused();
   }
 
   /** Begins the relay; `early` are bytes that either side sent before. */
   start(early: { readonly fromClient: Buffer; readonly fromBackend: Buffer }): void {
     if (early.fromClient.length > 0) this.#toBackend.onData(early.fromClient);
     if (early.fromBackend.length > 0) this.#toClient.onData(early.fromBackend);
-    this.#attach(this.#options.client, this.#toBackend);
-    this.#attach(this.#options.backend, this.#toClient);
+    attachPipe(this.#toBackend);
+    attachPipe(this.#toClient);
   }
 
   /** Weir's own goodbye to both sides, as the table of reasons has it. */
@@ -166,7 +166,7 @@ export class Connection implements PipeOwner {
 
   /** The other side's bytes flow again once this sink has drained. */
   onDrain(reader: Pipe): void {
-    this.#opposite(reader).onDrain();
+    this.#opposite(reader).resumeSource();
   }
 
   /** The source has sent a FIN. */
@@ -248,7 +248,7 @@ export class Connection implements PipeOwner {
   /** Changes whenever a byte has moved. */
   #progress(): number {
     const { client, backend } = this.#options;
-    const passed = this.#toBackend.bytes + this.#toClient.bytes;
+    const passed = this.#toBackend.writer.bytes + this.#toClient.writer.bytes;
     return passed - client.writableLength - backend.writableLength;
   }
 
@@ -258,21 +258,11 @@ export class Connection implements PipeOwner {
     this.#options.observer.onTeardown(this, {
       ...(this.#end ?? { code: CloseCode.abnormal, by: "weir", reason: "destroyed" }),
       durationMs: Math.round(performance.now() - this.#startedAtMs),
-      messagesToBackend: this.#toBackend.messages,
-      messagesToClient: this.#toClient.messages,
-      bytesToBackend: this.#toBackend.bytes,
-      bytesToClient: this.#toClient.bytes,
+      messagesToBackend: this.#toBackend.writer.messages,
+      messagesToClient: this.#toClient.writer.messages,
+      bytesToBackend: this.#toBackend.writer.bytes,
+      bytesToClient: this.#toClient.writer.bytes,
     });
-  }
-
-  #attach(socket: RelayedSocket, pipe: Pipe): void {
-    socket[PIPE] = pipe;
-    socket.on("data", onData);
-    socket.on("end", onEnd);
-    socket.on("drain", onDrain);
-    socket.on("close", onClose);
-    if (socket.closed) this.onSourceClosed(pipe);
-    else pipe.resumeSource();
   }
 
   #clientGoodbye(reason: CloseReasonName, code: Goodbye): Goodbye {
@@ -296,20 +286,4 @@ export class Connection implements PipeOwner {
 
 function endSocket(socket: Socket): void {
   if (!socket.writableEnded) socket.end();
-}
-
-function onData(this: RelayedSocket, chunk: Buffer): void {
-  this[PIPE]?.onData(chunk);
-}
-
-function onEnd(this: RelayedSocket): void {
-  this[PIPE]?.onEnd();
-}
-
-function onDrain(this: RelayedSocket): void {
-  this[PIPE]?.owner.onDrain(this[PIPE]);
-}
-
-function onClose(this: RelayedSocket): void {
-  this[PIPE]?.owner.onSourceClosed(this[PIPE]);
 }

@@ -10,6 +10,7 @@ import { canDropMessages } from "../ws/extensions.ts";
 import { joinedHeader, reservedBitsFor } from "../ws/handshake.ts";
 import type { ProtocolError } from "../ws/protocol.ts";
 import type { AdmissionDesk } from "./admission-desk.ts";
+import { ActivityWatch } from "./activity-watch.ts";
 import type { CloseReasonName } from "./close-reasons.ts";
 import { Connection, type ConnectionObserver } from "./connection.ts";
 import { limitsOf } from "./connection-limits.ts";
@@ -17,8 +18,6 @@ import type { AdmittedUpgrade, Dialed } from "./dial-with-retries.ts";
 import { LimitNotice } from "./limit-notice.ts";
 import type { Reporter } from "./reporter.ts";
 import type { Settings } from "./settings.ts";
-
-const SWEEP_INTERVAL_MS = 2_000;
 
 interface ConnectionsOptions {
   readonly desk: AdmissionDesk;
@@ -45,8 +44,6 @@ interface OpenConnection {
   readonly canDrop: boolean;
   readonly notice: LimitNotice;
   buckets: BucketCells;
-  /** What the client had sent when the sweep last looked. */
-  clientBytes: number;
   /** Messages above a limit, whatever was done with them. */
   limited: number;
 }
@@ -62,13 +59,13 @@ export class Connections implements ConnectionObserver {
   readonly #options: ConnectionsOptions;
   /** By the id of the grant. */
   readonly #open = new Map<number, OpenConnection>();
-  /** Runs while there are connections. */
-  #sweepTimer: NodeJS.Timeout | null = null;
+  readonly #activity: ActivityWatch;
   /** Why all connections are to end; null as long as they are not. */
   #closing: CloseReasonName | null = null;
 
   constructor(options: ConnectionsOptions) {
     this.#options = options;
+    this.#activity = new ActivityWatch(options.activity, options.clock);
   }
 
   /** The client has its 101: both sockets and the grant are the connection's from here. */
@@ -98,11 +95,10 @@ export class Connections implements ConnectionObserver {
       canDrop: canDropMessages(extensions),
       notice: new LimitNotice(joinedHeader(dialed.rawHeaders, "sec-websocket-protocol") ?? null),
       buckets: dialed.grant.buckets,
-      clientBytes: 0,
       limited: 0,
     };
     this.#open.set(dialed.grant.id, open);
-    this.#sweepTimer ??= setInterval(() => this.#sweep(), SWEEP_INTERVAL_MS);
+    this.#activity.start(connection);
     this.#limit(open);
     connection.start({ fromClient: pending.release(), fromBackend: dialed.head });
     if (this.#closing !== null) connection.close(this.#closing);
@@ -134,10 +130,11 @@ export class Connections implements ConnectionObserver {
     for (const { connection } of this.#open.values()) connection.destroy();
   }
 
-  onTeardown({ grant }: Connection, summary: ConnectionSummary): void {
+  onTeardown(connection: Connection, summary: ConnectionSummary): void {
+    const { grant } = connection;
     const open = this.#open.get(grant.id);
     this.#open.delete(grant.id);
-    if (this.#open.size === 0) this.#stopSweeping();
+    this.#activity.stop(connection);
     this.#options.desk.release(grant, summary);
     if (open !== undefined) this.#options.reporter.connectionEnded(grant, open.facts, summary, open.limited);
   }
@@ -171,31 +168,9 @@ export class Connections implements ConnectionObserver {
     });
   }
 
-  /** One look at all connections now and then, so that the message path keeps no times. */
-  #sweep(): void {
-    const nowMs = this.#options.clock.nowMs();
-    for (const open of this.#open.values()) {
-      const { clientBytes, grant } = open.connection;
-      if (clientBytes === open.clientBytes) continue;
-      open.clientBytes = clientBytes;
-      if (grant.activityCell !== null) this.#options.activity[grant.activityCell] = nowMs;
-    }
-  }
-
-  #stopSweeping(): void {
-    if (this.#sweepTimer !== null) clearInterval(this.#sweepTimer);
-    this.#sweepTimer = null;
-  }
-
   #limit({ connection, facts, buckets, canDrop }: OpenConnection): void {
     const { buckets: view, clock } = this.#options;
-    const settings = this.#options.settings();
-    const { maxMessageSize, controlFrames } = settings.config.limits;
-    const limits = {
-      messages: limitsOf({ ...facts, buckets, canDrop }, settings, view),
-      maxMessageBytes: maxMessageSize ?? Number.POSITIVE_INFINITY,
-      controlFrames,
-    };
+    const limits = limitsOf({ ...facts, buckets, canDrop }, this.#options.settings(), view);
     connection.limit(limits, () => clock.nowNs());
   }
 }

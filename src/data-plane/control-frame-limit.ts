@@ -14,13 +14,18 @@ export interface ControlFrameRate {
 const SLACK_TOKENS = 0.001;
 
 export class ControlFrameLimit {
-  readonly #intervalMs: number;
-  readonly #capacityMs: number;
+  #intervalMs = 0;
+  #capacityMs = 0;
   #fullAtMs = 0;
 
-  constructor({ rate, burst }: ControlFrameRate) {
-    this.#intervalMs = 1_000 / rate;
-    this.#capacityMs = (burst + SLACK_TOKENS) * this.#intervalMs;
+  constructor(rate: ControlFrameRate) {
+    this.#set(rate);
+  }
+
+  /** The time until the bucket is full stays, as far as an empty one of the new rate would need it. */
+  changeRate(rate: ControlFrameRate, nowMs: number): void {
+    this.#set(rate);
+    this.#fullAtMs = Math.min(this.#fullAtMs, nowMs + this.#capacityMs);
   }
 
   /** Whether `n` more frames are within the limit; they are counted only if they are. */
@@ -29,5 +34,10 @@ export class ControlFrameLimit {
     if (fullAtMs - nowMs > this.#capacityMs) return false;
     this.#fullAtMs = fullAtMs;
     return true;
+  }
+
+  #set({ rate, burst }: ControlFrameRate): void {
+    this.#intervalMs = 1_000 / rate;
+    this.#capacityMs = (burst + SLACK_TOKENS) * this.#intervalMs;
   }
 }

@@ -1,4 +1,5 @@
-// Reads one cookie out of a Cookie header. It decides nothing about what the value is good for.
+// Reads one cookie out of a Cookie header, and takes cookies out of it. It decides nothing about what the
+// value is good for.
 
 /**
  * The value of the first cookie of this name (RFC 6265 §5.4 sends the one with the most specific path
@@ -14,6 +15,16 @@ export function cookieValue(header: string, name: string): string | null {
     return decode(withoutQuotes(pair.slice(equals + 1).trim()));
   }
   return null;
+}
+
+/** A Cookie line without the cookies of these names; null where nothing is left of it. */
+export function withoutCookies(line: string, names: ReadonlySet<string>): string | null {
+  if (names.size === 0) return line;
+  const isNamed = (pair: string): boolean => names.has(pair.slice(0, Math.max(0, pair.indexOf("="))).trim());
+  const pairs = line.split(";");
+  if (!pairs.some(isNamed)) return line;
+  const kept = pairs.filter((pair) => pair.trim() !== "" && !isNamed(pair));
+  return kept.length === 0 ? null : kept.join(";").trim();
 }
 
 function withoutQuotes(value: string): string {

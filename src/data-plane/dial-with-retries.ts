@@ -5,18 +5,23 @@ import type { Socket } from "node:net";
 import type { TLSSocket } from "node:tls";
 import type { RouteConfig } from "../config/schema.ts";
 import { Refusal } from "../errors.ts";
-import type { Grant } from "../shared-memory/channel.ts";
+import type { FailureKind, Grant } from "../shared-memory/channel.ts";
 import { answerForDropping, offerForDropping } from "../ws/extensions.ts";
 import { joinedHeader } from "../ws/handshake.ts";
 import type { AdmissionDesk } from "./admission-desk.ts";
 import { backendHeaders, backendPath } from "./backend-headers.ts";
 import { mayDrop } from "./connection-limits.ts";
 import { Dial, type DialResult } from "./dial.ts";
+import { faultOf } from "./dial-failure.ts";
+import type { DialTarget } from "./dial-target.ts";
 import type { Client } from "./identify.ts";
 import type { PendingClient } from "./pending-client.ts";
 import type { Reporter } from "./reporter.ts";
 import type { RequestTarget } from "./routes.ts";
-import type { DialTarget, Settings } from "./settings.ts";
+import type { Settings } from "./settings.ts";
+
+/** Statuses that say of the backend, not of the request, that it cannot be served. */
+const UNAVAILABLE: ReadonlySet<number | undefined> = new Set([502, 503, 504]);
 
 /** An upgrade that has its grant. */
 export interface AdmittedUpgrade {
@@ -36,7 +41,7 @@ export type Dialed = DialResult & { readonly grant: Grant };
 
 /**
  * Throws Refusal: `backend_failed` or `backend_timeout` when no try succeeded, `client_gone` when the
- * client left, `no_backend` when a reload took the backend away.
+ * client left, `no_backend` when this thread does not know the backend and there is no other.
  */
 export async function dialWithRetries(
   context: { readonly desk: AdmissionDesk; readonly reporter: Reporter },
@@ -46,10 +51,11 @@ export async function dialWithRetries(
   let grant = first;
   for (;;) {
     upgrade.pending.assertPresent();
-    const target = upgrade.settings.target(grant.pool, grant.backend);
-    if (target === undefined) throw new Refusal("no_backend");
-    const outcome = await dialOnce(upgrade, target);
+    const target = upgrade.settings.target(grant.pool, grant.target);
+    const outcome = await dialOnce(upgrade, target, grant.addresses);
     const failure = outcome instanceof Refusal ? outcome : refusalOf(outcome);
+    const fault = faultIn(outcome);
+    if (fault !== null) context.reporter.backendFailed(grant, fault, upgrade.client.user);
     if (failure === null || !mayRetry(failure, outcome, target)) {
       if (outcome instanceof Refusal) throw outcome;
       return { ...outcome, grant };
@@ -66,7 +72,12 @@ export async function dialWithRetries(
 }
 
 /** A refusal is returned, not thrown: it may not be the last word. */
-async function dialOnce(upgrade: AdmittedUpgrade, target: DialTarget): Promise<DialResult | Refusal> {
+async function dialOnce(
+  upgrade: AdmittedUpgrade,
+  target: DialTarget | undefined,
+  addresses: Grant["addresses"],
+): Promise<DialResult | Refusal> {
+  if (target === undefined) return new Refusal("no_backend");
   const { request, pending, settings, route, client } = upgrade;
   const socket = pending.socket as Socket & Partial<Pick<TLSSocket, "encrypted">>;
   const headers = backendHeaders({
@@ -78,6 +89,7 @@ async function dialOnce(upgrade: AdmittedUpgrade, target: DialTarget): Promise<D
     isSecure: socket.encrypted === true,
     localPort: upgrade.localPort,
     trustedHeaders: settings.trustedHeaders,
+    ownCookies: settings.affinityCookies,
     requestId: upgrade.requestId,
   });
   headers.push("Connection", "Upgrade", "Upgrade", "websocket");
@@ -87,6 +99,7 @@ async function dialOnce(upgrade: AdmittedUpgrade, target: DialTarget): Promise<D
   if (isDropping) replaceHeader(headers, "Sec-WebSocket-Extensions", offeredExtensions);
   const dial = new Dial({
     target,
+    addresses,
     path: backendPath(route, upgrade.target, target),
     headers,
     key: joinedHeader(request.rawHeaders, "sec-websocket-key") ?? "",
@@ -112,7 +125,17 @@ function refusalOf(result: DialResult): Refusal | null {
   return result.kind === "switched" ? null : new Refusal("backend_refused");
 }
 
-function mayRetry(failure: Refusal, outcome: DialResult | Refusal, { pool }: DialTarget): boolean {
+/** What the backend is to blame for; null where it is not. */
+function faultIn(outcome: DialResult | Refusal): FailureKind | null {
+  if (outcome instanceof Refusal) return faultOf(outcome);
+  if (outcome.kind === "switched") return null;
+  return UNAVAILABLE.has(outcome.response.statusCode) ? "status" : null;
+}
+
+function mayRetry(failure: Refusal, outcome: DialResult | Refusal, target: DialTarget | undefined): boolean {
+  // Nothing was dialled: this thread was started amid a reload, and other backends may be known to it.
+  if (target === undefined) return true;
+  const { pool } = target;
   if (!failure.retryable) return false;
   if (failure.code === "backend_failed") return pool.retryOn.includes("connect");
   if (failure.code === "backend_timeout") return pool.retryOn.includes("timeout");

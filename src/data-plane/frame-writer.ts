@@ -1,14 +1,29 @@
-// The only writer of a socket once its handshake is over. It knows whether a Close has gone out on it,
-// after which nothing may follow (RFC 6455 §5.5.1).
+// The only writer of a socket once its handshake is over: passes the peer's bytes on, counts them, and puts
+// frames of ours between them. It knows whether a Close has gone out, after which nothing may follow
+// (RFC 6455 §5.5.1); where the stream has its boundaries, the pipe knows and says.
 
 import type { Socket } from "node:net";
 
+/** Where one direction's figures are counted: indices into the thread's counter cells. */
+export interface DirectionCounters {
+  readonly cells: Float64Array;
+  readonly messages: number;
+  readonly bytes: number;
+}
+
 export class FrameWriter {
   readonly socket: Socket;
+  /** Messages of the peer begun, and its wire bytes passed on. */
+  messages = 0;
+  bytes = 0;
+  readonly #counters: DirectionCounters;
   #isClosed = false;
+  #waitingText: Buffer | null = null;
+  #waitingClose: Buffer | null = null;
 
-  constructor(socket: Socket) {
+  constructor(socket: Socket, counters: DirectionCounters) {
     this.socket = socket;
+    this.#counters = counters;
   }
 
   /** A Close has been written, the peer's own or ours. */
@@ -16,8 +31,17 @@ export class FrameWriter {
     return this.#isClosed;
   }
 
+  get isTextWaiting(): boolean {
+    return this.#waitingText !== null;
+  }
+
   /** Passes a peer's bytes on as they are. False: wait for the socket's `drain`. */
-  forward(bytes: Buffer): boolean {
+  forward(bytes: Buffer, messages: number): boolean {
+    const { cells, messages: messageCell, bytes: byteCell } = this.#counters;
+    this.messages += messages;
+    this.bytes += bytes.length;
+    cells[messageCell] = (cells[messageCell] as number) + messages;
+    cells[byteCell] = (cells[byteCell] as number) + bytes.length;
     return this.socket.write(bytes);
   }
 
@@ -26,10 +50,34 @@ export class FrameWriter {
     this.#isClosed = true;
   }
 
-  /** Writes our Close; the caller has made sure that the stream stands at a frame boundary. */
-  close(frame: Buffer): void {
-    if (this.#isClosed || !this.socket.writable) return;
-    this.#isClosed = true;
-    this.socket.write(frame);
+  /** Keeps a text message of ours for the next message boundary, unless one waits already. */
+  keepText(frame: Buffer): void {
+    this.#waitingText ??= frame;
+  }
+
+  /** The stream stands at a message boundary: the text that waits goes out. False: wait for `drain`. */
+  writeText(): boolean {
+    const frame = this.#waitingText;
+    this.#waitingText = null;
+    return frame === null || this.#isClosed || this.socket.write(frame);
+  }
+
+  /** Keeps our Close for the next frame boundary. False where there is one already, of ours or the peer's. */
+  keepClose(frame: Buffer): boolean {
+    if (this.#isClosed || this.#waitingClose !== null) return false;
+    this.#waitingClose = frame;
+    return true;
+  }
+
+  /** The stream stands at a frame boundary: the Close that waits goes out. False where none does. */
+  writeClose(): boolean {
+    const frame = this.#waitingClose;
+    if (frame === null) return false;
+    this.#waitingClose = null;
+    if (!this.#isClosed && this.socket.writable) {
+      this.#isClosed = true;
+      this.socket.write(frame);
+    }
+    return true;
   }
 }

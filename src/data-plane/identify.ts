@@ -2,11 +2,15 @@
 
 import type { IncomingMessage } from "node:http";
 import type { Socket } from "node:net";
+import type { Config } from "../config/schema.ts";
 import { Refusal } from "../errors.ts";
 import { joinedHeader } from "../ws/handshake.ts";
 import { clientAddress, plainAddress } from "./client-address.ts";
 import { ipUser } from "./identity-value.ts";
 import type { Settings } from "./settings.ts";
+
+/** What proxies usually add, whatever `clientIpHeader` is; the second is RFC 7239's. */
+const FORWARDING = ["x-forwarded-for", "forwarded"];
 
 export interface Client {
   /** The socket's peer; empty for a client on a Unix socket. */
@@ -17,10 +21,17 @@ export interface Client {
   readonly address: string;
   /** From the first source that yields one, else `ip:` and the address: safe in a log, not in a header. */
   readonly user: string;
+  /** The user is an address that many clients may share. */
+  readonly isSharedAddress: boolean;
   readonly tier: string;
 }
 
-/** Throws Refusal `client_gone`. */
+/**
+ * Throws Refusal `client_gone`.
+ *
+ * A user that is the address of an untrusted peer which forwards for others is many clients, and so is one
+ * on a Unix socket of whom nobody has said an address.
+ */
 export function identify(request: IncomingMessage, socket: Socket, settings: Settings): Client {
   const peer = peerOf(socket);
   // A Unix socket can only be reached from this machine, by whom its file mode admits.
@@ -34,8 +45,15 @@ export function identify(request: IncomingMessage, socket: Socket, settings: Set
     isPeerTrusted,
     address,
     user: user ?? ipUser(address),
+    isSharedAddress:
+      user === null && (address === "" || (!isPeerTrusted && isForwarding(request, settings.config))),
     tier: tier ?? settings.defaultTier,
   };
+}
+
+/** Whether the request says that it comes from further away than its peer. */
+function isForwarding({ rawHeaders }: IncomingMessage, { clientIpHeader }: Config): boolean {
+  return [clientIpHeader, ...FORWARDING].some((name) => joinedHeader(rawHeaders, name) !== undefined);
 }
 
 /**

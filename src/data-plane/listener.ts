@@ -8,6 +8,7 @@ import type { Config } from "../config/schema.ts";
 import { Refusal, type ErrorCode } from "../errors.ts";
 import type { ListenAddress } from "../shared-memory/channel.ts";
 import { isWebSocketUpgrade } from "../ws/handshake.ts";
+import { ignoreError } from "./ignore-error.ts";
 import { refuseBytes, refuseUpgrade } from "./refuse.ts";
 import type { Reporter } from "./reporter.ts";
 
@@ -155,5 +156,3 @@ function codeOf(error: NodeJS.ErrnoException): ErrorCode {
   if (error.code === "ERR_HTTP_REQUEST_TIMEOUT") return "head_timeout";
   return "bad_request";
 }
-
-function ignoreError(): void {}

@@ -191,6 +191,8 @@ export class MessageGate {
 
   #onToken(): void {
     this.#timer = null;
+    const nowNs = this.#nowNs();
+    for (const bucket of this.#reservedIn) bucket.goOn(nowNs);
     if (this.#held !== null) this.#passNext(this.#held);
     this.#reserveNext();
   }
@@ -215,7 +217,10 @@ export class MessageGate {
     const waitNs = bytes.charge(count, this.#nowNs());
     if (waitNs === 0 || this.#debtTimer !== null) return;
     this.#owner.pauseSource();
-    this.#debtTimer = setTimeout(() => this.#endDebt(), timerMs(waitNs));
+    this.#debtTimer = setTimeout(() => {
+      bytes.goOn(this.#nowNs());
+      this.#endDebt();
+    }, timerMs(waitNs));
   }
 
   #endDebt(): void {

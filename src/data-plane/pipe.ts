@@ -5,19 +5,13 @@ import type { Socket } from "node:net";
 import { parseClosePayload } from "../ws/close.ts";
 import type { OnExceed } from "../config/schema-limits.ts";
 import { FrameScanner, type FrameScannerOptions } from "../ws/frame-scanner.ts";
-import { Opcode } from "../ws/protocol.ts";
-import { ControlFrameLimit, type ControlFrameRate } from "./control-frame-limit.ts";
-import { FrameWriter } from "./frame-writer.ts";
+import { type ChunkReading, type ChunkStop, findClose, readChunk } from "./chunk-reading.ts";
+import type { SourceLimits } from "./connection-limits.ts";
+import { ControlFrameLimit } from "./control-frame-limit.ts";
+import { type DirectionCounters, FrameWriter } from "./frame-writer.ts";
 import { type GateLimits, type GateOwner, MessageGate } from "./message-gate.ts";
 import type { PipeOwner } from "./pipe-owner.ts";
 import { countRead } from "./read-garbage.ts";
-
-/** Where one direction's figures are counted: indices into the thread's counter cells. */
-interface PipeCounters {
-  readonly cells: Float64Array;
-  readonly messages: number;
-  readonly bytes: number;
-}
 
 interface PipeOptions {
   readonly owner: PipeOwner;
@@ -25,37 +19,18 @@ interface PipeOptions {
   readonly sink: Socket;
   readonly masked: boolean;
   readonly reservedBits: number;
-  readonly counters: PipeCounters;
+  readonly counters: DirectionCounters;
 }
 
-/** What the source of a pipe is held to. */
-export interface SourceLimits {
-  /** Null for no limit. */
-  readonly messages: GateLimits | null;
-  /** Bytes of payload on the wire, summed over fragments; Infinity for no limit. */
-  readonly maxMessageBytes: number;
-  /** Null for no limit. */
-  readonly controlFrames: ControlFrameRate | null;
-}
-
-/** Why reading a chunk stopped: at its end, behind a Close, or before a message that is too big. */
-type ChunkStop = "end" | "close" | "too big";
-
+/** What is left to do with a chunk once its messages have gone on. */
 interface ChunkRest {
   readonly bytes: Buffer;
-  /** Where reading it stopped. */
+  /** Where reading it stopped, and why. */
   readonly at: number;
   readonly stop: ChunkStop;
 }
 
 const UNLIMITED: GateLimits = { messages: [], bytes: null, onExceed: "log", maxDelayMs: 0 };
-
-/**
- * Offsets of the messages of the chunk at hand; one array for all pipes of the thread, since a chunk is
- * dealt with at once. A frame takes 2 bytes at least, and a read is no more than 64 KiB and a carry; what
- * a client sends before its 101 may be twice as much, but its frames take 6.
- */
-const messageStarts = new Int32Array(33_000);
 
 /**
  * - `relaying`: bytes go through.
@@ -69,32 +44,27 @@ export class Pipe implements GateOwner {
   readonly owner: PipeOwner;
   readonly source: Socket;
   readonly writer: FrameWriter;
-  /** Messages begun and wire bytes passed on. */
-  messages = 0;
-  bytes = 0;
+  /** Bytes that the source has sent, whatever became of them. */
+  bytesRead = 0;
   /** The source's Close, once it was read: 1005 where it was empty. */
   closeReceived: { readonly code: number; readonly reason: string } | null = null;
   readonly #scanner: FrameScanner;
-  readonly #counters: PipeCounters;
   #maxMessageBytes = Number.POSITIVE_INFINITY;
   #controlFrames: ControlFrameLimit | null = null;
   readonly #scannerOptions: FrameScannerOptions;
   #gate: MessageGate | null = null;
-  /** What is left to do with the chunk at hand once the gate has let all of it through. */
+  /** Of the chunk at hand, while the gate holds a part of it back. */
   #afterHeld: ChunkRest | null = null;
   /** The source's FIN has come while a part of what it sent is held back. */
   #endsAfterHeld = false;
-  #waitingText: Buffer | null = null;
   #state: PipeState = "relaying";
-  #waitingClose: Buffer | null = null;
 
   constructor(options: PipeOptions) {
     this.owner = options.owner;
     this.source = options.source;
-    this.writer = new FrameWriter(options.sink);
+    this.writer = new FrameWriter(options.sink, options.counters);
     this.#scannerOptions = { masked: options.masked, reservedBits: options.reservedBits };
     this.#scanner = new FrameScanner(this.#scannerOptions);
-    this.#counters = options.counters;
   }
 
   /** Nothing that the source sends means anything any more. */
@@ -113,6 +83,7 @@ export class Pipe implements GateOwner {
   }
 
   onData(chunk: Buffer): void {
+    this.bytesRead += chunk.length;
     countRead(chunk.length);
     if (this.#state === "relaying") this.#relay(chunk);
     else if (this.#state !== "ended") this.#wait(chunk);
@@ -124,15 +95,12 @@ export class Pipe implements GateOwner {
     else this.#endsAfterHeld = true;
   }
 
-  /** The sink takes bytes again. */
-  onDrain(): void {
-    this.resumeSource();
-  }
-
   /** Limits of the source, from its next message on. */
   limit({ messages: limits, maxMessageBytes, controlFrames }: SourceLimits, nowNs: () => number): void {
     this.#maxMessageBytes = maxMessageBytes;
-    this.#controlFrames = controlFrames === null ? null : new ControlFrameLimit(controlFrames);
+    if (controlFrames === null) this.#controlFrames = null;
+    else if (this.#controlFrames === null) this.#controlFrames = new ControlFrameLimit(controlFrames);
+    else this.#controlFrames.changeRate(controlFrames, performance.now());
     if (this.#gate !== null) this.#gate.changeLimits(limits ?? UNLIMITED);
     else if (limits !== null) {
       this.#gate = new MessageGate(this, limits, new FrameScanner(this.#scannerOptions), nowNs);
@@ -144,17 +112,16 @@ export class Pipe implements GateOwner {
    * after that is read and thrown away until its own Close.
    */
   close(frame: Buffer): void {
-    if (this.writer.isClosed || this.#waitingClose !== null) return;
-    this.#waitingClose = frame;
+    if (!this.writer.keepClose(frame)) return;
     if (this.#state === "relaying" && this.isInsideFrame) this.#enter("finishing");
-    else this.#writeWaitingClose();
+    else this.#writeClose();
   }
 
   /** Puts a text message of ours between two messages of the source; not where one waits already. */
   notify(frame: Buffer): void {
-    if (this.#state !== "relaying" || this.#waitingText !== null) return;
-    this.#waitingText = frame;
-    if (this.#scanner.isAtMessageBoundary) this.#writeWaitingText();
+    if (this.#state !== "relaying") return;
+    this.writer.keepText(frame);
+    if (this.#scanner.isAtMessageBoundary) this.#writeText();
   }
 
   /** Nothing more goes through: the sink is gone, or the frame at hand must not reach it. */
@@ -178,12 +145,7 @@ export class Pipe implements GateOwner {
   }
 
   forward(bytes: Buffer, messages: number): void {
-    const { cells, messages: messageCell, bytes: byteCell } = this.#counters;
-    this.messages += messages;
-    this.bytes += bytes.length;
-    cells[messageCell] = (cells[messageCell] as number) + messages;
-    cells[byteCell] = (cells[byteCell] as number) + bytes.length;
-    if (!this.writer.forward(bytes)) this.source.pause();
+    if (!this.writer.forward(bytes, messages)) this.source.pause();
   }
 
   pauseSource(): void {
@@ -230,32 +192,13 @@ export class Pipe implements GateOwner {
   /** The message path: one pass over the frame headers of the chunk, one write. */
   #relay(chunk: Buffer): void {
     const scanner = this.#scanner;
-    const gate = this.#gate;
-    gate?.beforeChunk(scanner);
+    this.#gate?.beforeChunk(scanner);
     const bytes = scanner.feed(chunk);
-    let at = 0;
-    let messages = 0;
-    let controlFrames = 0;
-    let stop: ChunkStop = "end";
-    for (;;) {
-      at = scanner.next(bytes, at);
-      if (!scanner.frameReady) break;
-      const { opcode } = scanner;
-      if (opcode >= Opcode.close) {
-        controlFrames += 1;
-        if (opcode === Opcode.close) stop = "close";
-      } else if (scanner.messageLength > this.#maxMessageBytes) {
-        stop = "too big";
-      } else if (opcode !== Opcode.continuation) {
-        messageStarts[messages] = scanner.frameStart;
-        messages += 1;
-      }
-      if (at === bytes.length || stop !== "end") break;
-    }
-    const end = stop === "too big" ? scanner.frameStart : at;
-    const passed = this.#pass(bytes, end, messages);
+    const reading = readChunk(scanner, bytes, this.#maxMessageBytes);
+    const { at, stop, controlFrames } = reading;
+    const passed = this.#pass(bytes, reading);
     if (controlFrames > 0) this.#checkControlFrames(controlFrames);
-    if (passed === "passed" && stop === "end" && scanner.error === null) return;
+    if (passed === "passed" && stop === "end") return;
     const rest = { bytes, at, stop };
     if (passed === "held") this.#afterHeld = rest;
     else this.#finishChunk(rest);
@@ -265,21 +208,32 @@ export class Pipe implements GateOwner {
     if (this.#controlFrames?.take(count, performance.now()) === false) this.owner.onControlFlood(this);
   }
 
-  #pass(bytes: Buffer, end: number, messages: number): "passed" | "held" | "ended" {
+  #pass(bytes: Buffer, reading: ChunkReading): "passed" | "held" | "ended" {
+    const { end, starts, messages } = reading;
     if (this.#gate !== null) {
       const isInsideMessage = !this.#scanner.isAtMessageBoundary;
-      return this.#gate.pass({ bytes, end, starts: messageStarts, messages }, isInsideMessage);
+      return this.#gate.pass({ bytes, end, starts, messages }, isInsideMessage);
     }
-    let from = 0;
-    if (this.#waitingText !== null && messages > 0) {
-      from = messageStarts[0] as number;
-      if (from > 0) this.forward(bytes.subarray(0, from), 0);
-      this.#writeWaitingText();
-    }
-    if (end > from)
-      this.forward(from === 0 && end === bytes.length ? bytes : bytes.subarray(from, end), messages);
-    if (this.#waitingText !== null && this.#scanner.isAtMessageBoundary) this.#writeWaitingText();
+    if (this.writer.isTextWaiting) this.#passAroundText(bytes, reading);
+    else this.#forwardPart(bytes, 0, end, messages);
     return "passed";
+  }
+
+  /** The text that waits goes before the first message of the chunk, or behind the end of the one in flight. */
+  #passAroundText(bytes: Buffer, { end, stop, starts, messages }: ChunkReading): void {
+    let from = 0;
+    if (messages > 0) {
+      from = starts[0] ?? 0;
+      this.#forwardPart(bytes, 0, from, 0);
+      this.#writeText();
+    }
+    this.#forwardPart(bytes, from, end, messages);
+    if (stop !== "close" && this.#scanner.isAtMessageBoundary) this.#writeText();
+  }
+
+  #forwardPart(bytes: Buffer, from: number, to: number, messages: number): void {
+    if (from === to) return;
+    this.forward(from === 0 && to === bytes.length ? bytes : bytes.subarray(from, to), messages);
   }
 
   /** What comes of a chunk once its messages have gone on. */
@@ -293,7 +247,7 @@ export class Pipe implements GateOwner {
     if (stop === "too big") {
       this.stop();
       this.owner.onMessageTooBig(this);
-      this.#findClose(bytes, at);
+      this.#lookForClose(bytes, at);
     } else if (this.#scanner.error !== null) {
       this.end();
       this.owner.onProtocolError(this, this.#scanner.error);
@@ -316,36 +270,24 @@ export class Pipe implements GateOwner {
       const frameEnd = Math.min(scanner.payloadRemaining, bytes.length);
       at = frameEnd === 0 ? 0 : scanner.next(bytes.subarray(0, frameEnd), 0);
       if (at > 0) this.forward(bytes.subarray(0, at), 0);
-      if (scanner.isAtFrameBoundary) this.#writeWaitingClose();
+      if (scanner.isAtFrameBoundary) this.#writeClose();
     }
-    this.#findClose(bytes, at);
+    this.#lookForClose(bytes, at);
   }
 
-  /** Steps over what the source sends behind our Close, up to its own. */
-  #findClose(bytes: Buffer, from: number): void {
-    const scanner = this.#scanner;
-    let at = from;
-    while (at < bytes.length) {
-      at = scanner.next(bytes, at);
-      if (!scanner.frameReady) break;
-      if (scanner.opcode !== Opcode.close) continue;
-      return this.#receiveClose(bytes);
-    }
+  /** Behind our Close, nothing that the source sends is of interest but its own. */
+  #lookForClose(bytes: Buffer, from: number): void {
+    if (findClose(this.#scanner, bytes, from)) this.#receiveClose(bytes);
     // A peer that is being closed is past being told of its errors.
-    if (scanner.error !== null) this.end();
+    else if (this.#scanner.error !== null) this.end();
   }
 
-  #writeWaitingText(): void {
-    const frame = this.#waitingText;
-    this.#waitingText = null;
-    if (frame !== null && !this.writer.isClosed && !this.writer.forward(frame)) this.source.pause();
+  #writeText(): void {
+    if (!this.writer.writeText()) this.source.pause();
   }
 
-  #writeWaitingClose(): void {
-    const frame = this.#waitingClose;
-    if (frame === null) return;
-    this.#waitingClose = null;
-    this.writer.close(frame);
+  #writeClose(): void {
+    if (!this.writer.writeClose()) return;
     this.stop();
     this.owner.onCloseSent(this);
   }

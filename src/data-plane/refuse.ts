@@ -4,7 +4,7 @@
 import http from "node:http";
 import type { Socket } from "node:net";
 import type { Refusal } from "../errors.ts";
-import { isHopByHop, namedInConnection } from "./hop-by-hop.ts";
+import { answerHeaders } from "./answer-headers.ts";
 
 const RETRY_AFTER_SECONDS = 2;
 
@@ -62,18 +62,14 @@ export function passAnswer(options: {
   readonly request: http.IncomingMessage;
   readonly socket: Socket;
   readonly answer: http.IncomingMessage;
+  /** Value of a `Set-Cookie` line of our own; null for none. */
+  readonly setCookie: string | null;
   /** Milliseconds without a byte from either side before both sockets are cut. */
   readonly idleTimeoutMs: number;
 }): void {
-  const { request, socket, answer, idleTimeoutMs } = options;
+  const { request, socket, answer, setCookie, idleTimeoutMs } = options;
   const response = responseOn(request, socket);
-  const headers: string[] = [];
-  const named = namedInConnection(answer.rawHeaders);
-  for (let i = 0; i + 1 < answer.rawHeaders.length; i += 2) {
-    const name = answer.rawHeaders[i] ?? "";
-    if (isHopByHop(name) || named.has(name.toLowerCase())) continue;
-    headers.push(name, answer.rawHeaders[i + 1] ?? "");
-  }
+  const headers = answerHeaders(answer.rawHeaders, setCookie);
   headers.push("Connection", "close");
   response.writeHead(answer.statusCode ?? 502, answer.statusMessage ?? "", headers);
   answer.pipe(response);

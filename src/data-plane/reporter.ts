@@ -3,14 +3,8 @@
 import type { IncomingMessage } from "node:http";
 import type { Socket } from "node:net";
 import type { Refusal } from "../errors.ts";
-import type {
-  Channel,
-  ConnectionSummary,
-  Grant,
-  LogFields,
-  LogLevel,
-  ToControl,
-} from "../shared-memory/channel.ts";
+import type { LogFields, LogLevel } from "../log.ts";
+import type { Channel, ConnectionSummary, FailureKind, Grant, ToControl } from "../shared-memory/channel.ts";
 
 /** A client that left or misbehaves is everyday life; a failing backend or Weir itself is not. */
 const LEVEL_BY_ORIGIN = { client: "info", backend: "warn", weir: "warn", config: "error" } as const;
@@ -61,6 +55,11 @@ export class Reporter {
       code: failure.code,
       reason: failure.message,
     });
+  }
+
+  /** For what the backend is to blame for: no client's doing, and no lack of our own. */
+  backendFailed({ pool, backend }: Grant, kind: FailureKind, user: string): void {
+    this.#channel.postUnhurried({ type: "backend-failed", pool, backend, kind, user });
   }
 
   messagesDropped(id: number, messages: number, { address }: { readonly address: string }): void {

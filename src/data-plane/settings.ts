@@ -1,21 +1,13 @@
 // One version of the configuration as a worker thread uses it: routes compiled, certificates read.
 
-import { readFileSync } from "node:fs";
-import net from "node:net";
-import tls from "node:tls";
-import type { BackendConfig, Config, PoolConfig } from "../config/schema.ts";
+import type { Config } from "../config/schema.ts";
 import type { TierConfig } from "../config/schema-limits.ts";
+import { affinityCookieNames } from "./affinity-cookie.ts";
 import { TrustedProxies } from "./client-address.ts";
+import type { DialTarget } from "./dial-target.ts";
+import { DialTargets } from "./dial-targets.ts";
 import { IdentitySources, trustedHeaders } from "./identity-sources.ts";
 import { Routes } from "./routes.ts";
-
-/** A backend with all that dialling it needs. */
-export interface DialTarget {
-  readonly config: BackendConfig;
-  readonly pool: PoolConfig;
-  /** Null for a backend without TLS. */
-  readonly secureContext: tls.SecureContext | null;
-}
 
 export class Settings {
   readonly config: Config;
@@ -23,28 +15,27 @@ export class Settings {
   readonly trustedProxies: TrustedProxies;
   /** Header lines that only trusted peers may send; lower case, `-` for `_`. */
   readonly trustedHeaders: ReadonlySet<string>;
+  /** Names of the pools' own cookies. */
+  readonly affinityCookies: ReadonlySet<string>;
   readonly identity: IdentitySources;
   /** The tier of users that no source gives another. */
   readonly defaultTier: string;
-  readonly #targets = new Map<string, DialTarget>();
+  readonly #targets: DialTargets;
 
-  /** Throws where a file that the configuration names cannot be read or used. */
-  constructor(config: Config) {
+  /**
+   * Throws where a file that the configuration names cannot be read or used.
+   * @param targets the thread's, which take over the new list of backends
+   */
+  constructor(config: Config, targets = new DialTargets()) {
     this.config = config;
     this.routes = new Routes(config.routes);
     this.trustedProxies = new TrustedProxies(config.trustedProxies);
     this.trustedHeaders = trustedHeaders(config);
+    this.affinityCookies = affinityCookieNames(config);
     this.identity = new IdentitySources(config);
     this.defaultTier = Object.entries(config.tiers).find(([, tier]) => tier.default)?.[0] ?? "default";
-    for (const [poolName, pool] of Object.entries(config.pools)) {
-      for (const backend of pool.backends) {
-        this.#targets.set(targetKey(poolName, backend.id), {
-          config: backend,
-          pool,
-          secureContext: backend.target.secure ? createSecureContext(backend) : null,
-        });
-      }
-    }
+    this.#targets = targets;
+    targets.configure(config.pools);
   }
 
   /** The tier of this name; the default one where a reload took it away. */
@@ -52,37 +43,8 @@ export class Settings {
     return this.config.tiers[name] ?? this.config.tiers[this.defaultTier];
   }
 
-  /** Undefined where a reload took the backend away between its grant and now. */
+  /** Asked with a grant, which may have been made under an earlier or a later version. */
   target(pool: string, backend: string): DialTarget | undefined {
-    return this.#targets.get(targetKey(pool, backend));
-  }
-}
-
-/** What both kinds of dial give `tls.connect`. SNI carries names only (RFC 6066 §3). */
-export function tlsOptions({ config, secureContext }: DialTarget): tls.ConnectionOptions {
-  const name = config.tls?.serverName ?? config.target.host;
-  return {
-    ...(secureContext === null ? {} : { secureContext }),
-    ...(name === "" || net.isIP(name) !== 0 ? {} : { servername: name }),
-    ALPNProtocols: ["http/1.1"],
-    rejectUnauthorized: config.tls?.verify ?? true,
-  };
-}
-
-function targetKey(pool: string, backend: string): string {
-  return `${pool}\n${backend}`;
-}
-
-function createSecureContext({ id, tls: options }: BackendConfig): tls.SecureContext {
-  try {
-    return tls.createSecureContext({
-      ...(options?.ca ? { ca: readFileSync(options.ca) } : {}),
-      ...(options?.cert ? { cert: readFileSync(options.cert) } : {}),
-      ...(options?.key ? { key: readFileSync(options.key) } : {}),
-    });
-  } catch (cause) {
-    throw new Error(`backend ${id}: tls: ${cause instanceof Error ? cause.message : String(cause)}`, {
-      cause,
-    });
+    return this.#targets.find(pool, backend);
   }
 }

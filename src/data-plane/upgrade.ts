@@ -7,6 +7,7 @@ import { Refusal } from "../errors.ts";
 import type { Grant } from "../shared-memory/channel.ts";
 import { checkUpgradeRequest, joinedHeader } from "../ws/handshake.ts";
 import type { AdmissionDesk } from "./admission-desk.ts";
+import { affinityCookie, affinitySetCookie } from "./affinity-cookie.ts";
 import type { Connections } from "./connections.ts";
 import { dialWithRetries } from "./dial-with-retries.ts";
 import { identify } from "./identify.ts";
@@ -48,7 +49,19 @@ export async function onUpgrade(
     const client = identify(request, socket, settings);
     const requestId = requestIdOf(request, client.isPeerTrusted);
     const { tier, user } = client;
-    grant = await desk.admit({ kind: "connection", pool, route: route.id, tier, user }, pending);
+    grant = await desk.admit(
+      {
+        kind: "connection",
+        pool,
+        route: route.id,
+        tier,
+        user,
+        cookie: affinityCookie(request, pool, settings.affinityCookies),
+        isSharedAddress: client.isSharedAddress,
+        tried: [],
+      },
+      pending,
+    );
     const admitted = {
       request,
       pending,
@@ -60,17 +73,18 @@ export async function onUpgrade(
       localPort: context.localPort(),
     };
     const dialed = await dialWithRetries(context, admitted, grant);
+    const setCookie = affinitySetCookie(dialed.grant, request, client);
     if (dialed.kind === "answered") {
       if (pending.hasLeft) dialed.response.destroy();
       pending.assertPresent();
       pending.release();
       const { http } = settings.config.timeouts;
-      passAnswer({ request, socket, answer: dialed.response, idleTimeoutMs: http });
+      passAnswer({ request, socket, answer: dialed.response, setCookie, idleTimeoutMs: http });
       throw new Refusal("backend_refused", {
         message: `the backend answered the upgrade with ${dialed.response.statusCode}`,
       });
     }
-    writeSwitchingProtocols(socket, dialed.rawHeaders);
+    writeSwitchingProtocols(socket, dialed.rawHeaders, setCookie);
     desk.opened(grant, performance.now() - startedAtMs);
     connections.start(admitted, dialed);
   } catch (error) {

@@ -9,6 +9,7 @@ import { Channel, type ToControl, type ToWorker, type WorkerSetup } from "../sha
 import { CounterBlock } from "../shared-memory/counters.ts";
 import { AdmissionDesk } from "./admission-desk.ts";
 import { Connections } from "./connections.ts";
+import { DialTargets } from "./dial-targets.ts";
 import { PlainRequests } from "./http.ts";
 import { Listener } from "./listener.ts";
 import { Reporter } from "./reporter.ts";
@@ -23,10 +24,12 @@ class DataPlane {
   readonly #requests: PlainRequests;
   readonly #buckets = new BucketView();
   readonly #listeners: Listener[] = [];
+  readonly #targets: DialTargets;
   #settings: Settings | null = null;
 
   constructor(channel: Channel<ToControl>, setup: WorkerSetup) {
     this.#channel = channel;
+    this.#targets = new DialTargets(setup);
     this.#desk = new AdmissionDesk(channel);
     this.#reporter = new Reporter(channel, () => this.#current().config.log.access);
     for (const segment of setup.bucketSegments) this.#buckets.addSegment(segment);
@@ -82,7 +85,7 @@ class DataPlane {
   #configure(version: number, config: Config): void {
     let error: string | null = null;
     try {
-      this.#settings = new Settings(config);
+      this.#settings = new Settings(config, this.#targets);
       this.#connections.configure();
       for (const listener of this.#listeners) listener.configure(config);
     } catch (cause) {
@@ -134,6 +137,7 @@ class DataPlane {
 
   async #stopListening(): Promise<void> {
     // Before `stopped-listening`: who hears of that knows of every request.
+    this.#targets.startDraining();
     this.#requests.startDraining((requests) => this.#channel.post({ type: "requests-in-flight", requests }));
     await Promise.all(this.#listeners.map((listener) => listener.close()));
     this.#channel.post({ type: "stopped-listening" });

@@ -49,8 +49,8 @@ async function demoConfig(options: DemoOptions, backends: readonly DemoBackend[]
   document.set("listeners", [`127.0.0.1:${options.port}`]);
   document.setIn(["admin", "bind"], `127.0.0.1:${options.adminPort}`);
   document.setIn(["log", "format"], "pretty");
-  // Everyone here comes from one address, and so is one guest: the page opens many connections at once.
-  document.setIn(["tiers", "guest", "maxConnectionsPerUser"], 50);
+  // Everyone here comes from one address; the page names a user for each connection that it opens.
+  document.setIn(["identity", "user"], [{ query: "user", unsigned: true }, "ip"]);
   const pools = document.get("pools");
   if (!isMap(pools)) throw new Error(`${exampleFile} has no pools`);
   const entries = backends.map(({ url }, index) => ({ id: `server${index + 1}`, url }));

@@ -6,6 +6,15 @@ const byId = (id) => document.getElementById(id);
 // Relative to the page, so that it also works under a path prefix.
 const socketUrl = new URL("chat", location.href);
 socketUrl.protocol = location.protocol === "https:" ? "wss:" : "ws:";
+// Each page is a user of its own, and keeps its backend when it connects again. Made of getRandomValues,
+// since randomUUID is there on secure origins only.
+const newUser = () => crypto.getRandomValues(new Uint32Array(1))[0].toString(36);
+const urlFor = (user) => {
+  const url = new URL(socketUrl);
+  url.searchParams.set("user", user);
+  return url;
+};
+const user = newUser();
 const maxConnections = 200;
 const messagesKept = 200;
 const floodSize = 12;
@@ -50,7 +59,7 @@ function showBalance() {
 }
 
 function connect() {
-  const socket = new WebSocket(socketUrl);
+  const socket = new WebSocket(urlFor(user));
   chat = socket;
   byId("state").textContent = "connecting";
   socket.onmessage = ({ data }) => onChatMessage(socket, JSON.parse(data));
@@ -87,7 +96,7 @@ function send(message) {
 }
 
 function openExtra() {
-  const socket = new WebSocket(socketUrl);
+  const socket = new WebSocket(urlFor(newUser()));
   extras.add(socket);
   socket.onmessage = ({ data }) => {
     const message = JSON.parse(data);

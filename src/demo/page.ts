@@ -72,7 +72,8 @@ output { font-variant-numeric: tabular-nums; }
 </section>
 <section>
 <h2>Balancing</h2>
-<p>Open many connections and see which backend each of them got.</p>
+<p>Open many connections, each for a user of its own, and see which backend each of them got. You come back
+to yours when you connect again.</p>
 <div class="row">
 <button id="more">Open 10 more</button>
 <button id="fewer">Close 5</button>

@@ -3,10 +3,13 @@
 
 import type { Config } from "../config/schema.ts";
 import type { ErrorCode } from "../errors.ts";
+import type { LogFields, LogLevel } from "../log.ts";
 
 /** What a worker thread is started with. */
 export interface WorkerSetup {
   readonly index: number;
+  /** How many there are. */
+  readonly threads: number;
   readonly counters: SharedArrayBuffer;
   /** The cells of the buckets; more are announced by message. */
   readonly bucketSegments: readonly SharedArrayBuffer[];
@@ -30,6 +33,12 @@ export interface AdmitRequest {
   readonly route: string;
   readonly tier: string;
   readonly user: string;
+  /** Value of Weir's own affinity cookie for the pool, as the client sent it. */
+  readonly cookie: string | null;
+  /** The user is an address that many clients may share (a forwarder that is not trusted): no ground for affinity. */
+  readonly isSharedAddress: boolean;
+  /** Of a plain request: ids of the backends that have failed it so far. */
+  readonly tried: readonly string[];
 }
 
 /** The cells that a connection spends from; null where nothing is limited. */
@@ -43,6 +52,12 @@ export interface Grant {
   readonly id: number;
   readonly pool: string;
   readonly backend: string;
+  /** Id of the configured backend; another than `backend` where that is one address of a name (`resolve: all`). */
+  readonly target: string;
+  /** IP addresses of the backend's name, in the order to try; null where they are not known or not needed. */
+  readonly addresses: readonly string[] | null;
+  /** Value of the affinity cookie that the client is to get; null where it has it, or the pool sets none. */
+  readonly cookie: string | null;
   /** First cell of the grant's counters (tier and pool). */
   readonly counterSlot: number;
   readonly buckets: BucketCells;
@@ -68,8 +83,18 @@ export interface ConnectionSummary extends ConnectionEnd {
   readonly bytesToClient: number;
 }
 
-export type LogLevel = "debug" | "info" | "warn" | "error";
-export type LogFields = Readonly<Record<string, string | number | boolean | null | undefined>>;
+/**
+ * What a backend did wrong, as `weir_backend_failures_total` labels it:
+ * - `connect`: it could not be reached
+ * - `timeout`: no connection or no answer in time
+ * - `malformed`: its answer to an upgrade is not HTTP, not RFC 6455, or not there when it closes
+ * - `status`: it answered an upgrade with 502, 503 or 504
+ * - `lost`: an open connection ended without a Close
+ */
+export type FailureKind = "connect" | "timeout" | "malformed" | "status" | "lost";
+
+/** Why the control plane ends a single connection. */
+export type CloseOrder = "abuse" | "replaced" | "backend_draining" | "backend_lost";
 
 export type ToWorker =
   | { readonly type: "configure"; readonly version: number; readonly config: Config }
@@ -81,7 +106,7 @@ export type ToWorker =
   /** A reload has changed what an open connection spends from. */
   | { readonly type: "buckets"; readonly id: number; readonly buckets: BucketCells }
   | { readonly type: "stop-listening" }
-  | { readonly type: "close"; readonly id: number; readonly reason: "abuse" | "replaced" }
+  | { readonly type: "close"; readonly id: number; readonly reason: CloseOrder }
   | { readonly type: "close-all"; readonly reason: "draining" }
   | { readonly type: "destroy-all" };
 
@@ -105,6 +130,14 @@ export type ToControl =
   /** Messages were let through after these waits. */
   | { readonly type: "delays"; readonly delaysMs: readonly number[] }
   | { readonly type: "dial-retried"; readonly pool: string }
+  /** Not for what a client caused, nor for a lack of our own resources. */
+  | {
+      readonly type: "backend-failed";
+      readonly pool: string;
+      readonly backend: string;
+      readonly kind: FailureKind;
+      readonly user: string;
+    }
   | { readonly type: "request-ended"; readonly pool: string | null; readonly status: number }
   /** While draining: at its beginning, and whenever the number changes. */
   | { readonly type: "requests-in-flight"; readonly requests: number }

@@ -22,10 +22,14 @@ const SLACK_TOKENS = 0.001;
 const MAX_SLACK_NS = 1000;
 
 /**
- * A wait that ended at most this late counts as ended in time. Without that a bucket smaller than what
- * refills within a timer's lateness would overflow at every wait, and its user would stay below the rate.
+ * A wait that ended late counts as ended in time, up to this lateness, and what is read soon after it as read
+ * at once. Without that a bucket smaller than what refills within a timer's lateness, or until the next read,
+ * would overflow each time, and its user would stay below the rate.
  */
-const MAX_LATENESS_NS = 20_000_000;
+const MAX_LATENESS_NS = 100_000_000;
+
+/** Time in which nobody waits: longer than this, and it was the user who paused. */
+const MAX_READING_NS = 20_000_000;
 
 // Only integers can be swapped atomically; a float passes as its bits. The clock and the sums stay plain
 // numbers, which halves the cost of a call against bigint arithmetic.
@@ -76,8 +80,10 @@ export class Bucket {
   #intervalNs = 0;
   /** What the whole bucket takes to refill. */
   #capacityNs = 0;
-  /** When the last of what was charged after a wait conformed; -Infinity when there was no wait. */
+  /** When the last of what was taken after a wait conformed; -Infinity when there was no wait. */
   #conformedAtNs = -Infinity;
+  /** When the last wait was seen to be over. */
+  #wentOnAtNs = -Infinity;
   #reserved = 0;
   #reservedIntervalNs = 0;
 
@@ -99,12 +105,16 @@ export class Bucket {
   /** Takes up to `n` tokens and returns how many; where it is none, nothing is written. */
   take(n: number, nowNs: number): number {
     this.#adoptLimit(nowNs);
+    const earliestNs = this.#earliestNs(nowNs);
     for (;;) {
       const arrivalNs = this.#arrivalNs();
-      const fromNs = Math.max(arrivalNs, nowNs);
+      const fromNs = Math.max(arrivalNs, earliestNs);
       const taken = this.#conforming(n, fromNs - nowNs);
       if (taken === 0) return 0;
-      if (this.#cells.swap(this.#word, arrivalNs, fromNs + taken * this.#intervalNs)) return taken;
+      const nextNs = fromNs + taken * this.#intervalNs;
+      if (!this.#cells.swap(this.#word, arrivalNs, nextNs)) continue;
+      this.#conformedAtNs = earliestNs < nowNs ? nextNs - this.#capacityNs : -Infinity;
+      return taken;
     }
   }
 
@@ -121,13 +131,11 @@ export class Bucket {
   /**
    * Takes `n` tokens whether they are there or not and returns how many nanoseconds it takes until the
    * debt is paid; 0 without debt. The caller lets nothing more through until then. Being late for it costs
-   * no rate.
+   * no rate, above all if the caller tells so by `goOn`.
    */
   charge(n: number, nowNs: number): number {
     this.#adoptLimit(nowNs);
-    const latenessNs = nowNs - this.#conformedAtNs;
-    const isLate = latenessNs > 0 && latenessNs <= MAX_LATENESS_NS;
-    const earliestNs = isLate ? this.#conformedAtNs : nowNs;
+    const earliestNs = this.#earliestNs(nowNs);
     let arrivalNs: number;
     let nextNs: number;
     do {
@@ -135,7 +143,7 @@ export class Bucket {
       nextNs = Math.max(arrivalNs, earliestNs) + n * this.#intervalNs;
     } while (!this.#cells.swap(this.#word, arrivalNs, nextNs));
     const conformsAtNs = nextNs - this.#capacityNs;
-    this.#conformedAtNs = isLate || conformsAtNs > nowNs ? conformsAtNs : -Infinity;
+    this.#conformedAtNs = earliestNs < nowNs || conformsAtNs > nowNs ? conformsAtNs : -Infinity;
     return Math.max(0, conformsAtNs - nowNs);
   }
 
@@ -147,6 +155,11 @@ export class Bucket {
     this.#reserved = n;
     this.#reservedIntervalNs = this.#intervalNs;
     return this.charge(n, nowNs);
+  }
+
+  /** Whoever waited goes on. It is late by no fault of the user's: a thread may be kept from its timers. */
+  goOn(nowNs: number): void {
+    this.#wentOnAtNs = nowNs;
   }
 
   /**
@@ -179,9 +192,17 @@ export class Bucket {
     return this.#cells.floats[this.#word + 1] ?? 0;
   }
 
-  /** How long the bucket takes from now until it is full. */
+  /** From when on the bucket may be refilled: from now on, or from the wait on that has ended late. */
+  #earliestNs(nowNs: number): number {
+    const conformedAtNs = this.#conformedAtNs;
+    if (conformedAtNs === -Infinity || conformedAtNs >= nowNs) return nowNs;
+    if (nowNs - Math.max(conformedAtNs, this.#wentOnAtNs) > MAX_READING_NS) return nowNs;
+    return Math.max(conformedAtNs, nowNs - MAX_LATENESS_NS);
+  }
+
+  /** How long the bucket takes from now until it is full; below 0 for what a late wait is owed. */
   #aheadNs(nowNs: number): number {
-    const aheadNs = Math.max(0, this.#arrivalNs() - nowNs);
+    const aheadNs = Math.max(this.#arrivalNs(), this.#earliestNs(nowNs)) - nowNs;
     return aheadNs - this.#surplusNs(aheadNs, this.#formerCapacityNs());
   }
 

@@ -1,22 +1,30 @@
-// Finds the frames in the byte stream of one direction and checks each header against RFC 6455.
+// Finds the frames in the byte stream of one direction, and the first one that breaks RFC 6455.
 // It only reads: payload is neither copied, unmasked nor kept, and a frame costs no allocation.
 // Deciding what to forward, and writing it, is the pipe's business.
 
 import {
+  byteAt,
+  checkFirstByte,
+  checkLength16,
+  checkLength64,
+  checkSecondByte,
+  isControl,
+  LENGTH_BITS,
+  LENGTH_IN_16_BITS,
+  LENGTH_IN_64_BITS,
+  OPCODE_BITS,
+} from "./frame-header.ts";
+import {
   FIN_BIT,
-  MASKING_KEY_BYTES,
   MASK_BIT,
-  MAX_CONTROL_PAYLOAD_BYTES,
+  MASKING_KEY_BYTES,
   Opcode,
-  ProtocolError,
+  type ProtocolError,
   ReservedBits,
 } from "./protocol.ts";
 
-const OPCODE_BITS = 0x0f;
-const LENGTH_BITS = 0x7f;
-/** Values of the 7-bit length that say that the length follows in 2 or in 8 bytes. */
-const LENGTH_IN_16_BITS = 126;
-const LENGTH_IN_64_BITS = 127;
+/** Bytes of payload that the 7-bit length can tell. An own constant: an import costs a load for each frame. */
+const MAX_SHORT_LENGTH = 125;
 
 export interface FrameScannerOptions {
   /** True from client to server, where every frame must be masked; false the other way, where none may be. */
@@ -145,7 +153,7 @@ export class FrameScanner {
       const kind = first & this.#messageStartBits;
       // A wrong mask bit makes this 128 or more.
       const length = byteAt(chunk, start + 1) ^ this.#maskBit;
-      if (length < LENGTH_IN_16_BITS && (kind === Opcode.text || kind === Opcode.binary)) {
+      if (length <= MAX_SHORT_LENGTH && (kind === Opcode.text || kind === Opcode.binary)) {
         this.#firstByte = first;
         this.frameStart = start;
         this.payloadLength = length;
@@ -237,82 +245,4 @@ export class FrameScanner {
     this.#carry = carry;
     return start;
   }
-}
-
-/** The byte at an offset that the caller knows to lie within the chunk. */
-function byteAt(chunk: Buffer, offset: number): number {
-  return chunk[offset]!;
-}
-
-function isControl(first: number): boolean {
-  return (first & OPCODE_BITS) >= Opcode.close;
-}
-
-function checkFirstByte(first: number, isFragmented: boolean, allowedBits: number): ProtocolError | null {
-  const opcode = first & OPCODE_BITS;
-  if (opcode > Opcode.pong || (opcode > Opcode.binary && opcode < Opcode.close)) {
-    return new ProtocolError("bad_opcode", `opcode 0x${opcode.toString(16)} is reserved`);
-  }
-  const strayBits = first & ReservedBits.all & ~allowedOn(opcode, allowedBits);
-  if (strayBits !== 0) {
-    const bits = `0x${strayBits.toString(16)}`;
-    return new ProtocolError("reserved_bits", `reserved bits ${bits} set on a frame of opcode ${opcode}`);
-  }
-  if (isControl(first)) {
-    if ((first & FIN_BIT) !== 0) return null;
-    return new ProtocolError("control_fragmented", `control frame of opcode ${opcode} without FIN`);
-  }
-  if (opcode === Opcode.continuation) {
-    if (isFragmented) return null;
-    return new ProtocolError("unexpected_continuation", "continuation frame outside a fragmented message");
-  }
-  if (!isFragmented) return null;
-  return new ProtocolError("expected_continuation", `opcode ${opcode} inside a fragmented message`);
-}
-
-/**
- * permessage-deflate marks the first frame of a message only (RFC 7692 §6.1). An extension that we
- * do not know may mark any data frame.
- */
-function allowedOn(opcode: number, allowedBits: number): number {
-  if (opcode >= Opcode.close) return ReservedBits.none;
-  if (opcode === Opcode.continuation && allowedBits === ReservedBits.rsv1) return ReservedBits.none;
-  return allowedBits;
-}
-
-function checkSecondByte(first: number, second: number, maskBit: number): ProtocolError | null {
-  if ((second & MASK_BIT) !== maskBit) {
-    return maskBit === 0
-      ? new ProtocolError("mask_forbidden", "masked frame from a server")
-      : new ProtocolError("mask_required", "unmasked frame from a client");
-  }
-  if (isControl(first) && (second & LENGTH_BITS) > MAX_CONTROL_PAYLOAD_BYTES) {
-    const limit = `over ${MAX_CONTROL_PAYLOAD_BYTES} bytes`;
-    return new ProtocolError("control_too_long", `payload of a control frame is ${limit}`);
-  }
-  return null;
-}
-
-/** RFC 6455 §5.2: the minimal number of bytes must encode the length. */
-function checkLength16(chunk: Buffer, start: number): ProtocolError | null {
-  if (chunk.length - start < 4 || byteAt(chunk, start + 2) !== 0) return null;
-  const length = byteAt(chunk, start + 3);
-  if (length >= LENGTH_IN_16_BITS) return null;
-  return new ProtocolError("length_not_minimal", `length ${length} encoded in 16 bits`);
-}
-
-/** Bytes 2 to 9 of the frame hold the length. 2^53 and more is beyond exact numbers, and §5.2's 2^63. */
-function checkLength64(chunk: Buffer, start: number): ProtocolError | null {
-  const available = chunk.length - start;
-  if (
-    (available > 2 && byteAt(chunk, start + 2) !== 0) ||
-    (available > 3 && byteAt(chunk, start + 3) > 0x1f)
-  ) {
-    return new ProtocolError("length_too_large", "frame length is 2^53 bytes or more");
-  }
-  if (available < 8) return null;
-  for (let offset = start + 3; offset < start + 8; offset++) {
-    if (byteAt(chunk, offset) !== 0) return null;
-  }
-  return new ProtocolError("length_not_minimal", "length below 2^16 encoded in 64 bits");
 }

@@ -25,7 +25,7 @@ function yaml(backends: readonly string[], more = ""): string {
 listeners: ["127.0.0.1:0"]
 admin: { bind: "127.0.0.1:0" }
 timeouts: { close: 50ms, ping: off }
-pools: { chat: { healthCheck: off, backends: [${backends.join(", ")}] } }
+pools: { chat: { healthCheck: off, affinity: off, outlier: off, backends: [${backends.join(", ")}] } }
 ${more}`;
 }
 

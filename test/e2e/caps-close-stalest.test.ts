@@ -6,6 +6,8 @@ import { setMainClockAhead } from "../support/main-clock.ts";
 import { untilMetric } from "../support/metrics.ts";
 import { upgradeRequest } from "../support/raw-client.ts";
 import { refusalOf } from "../support/refusal.ts";
+import type { RelayedPair } from "../support/relay.ts";
+import { until } from "../support/until.ts";
 
 const limits = { tier: { maxConnectionsPerUser: 2, userFull: "close-stalest" } };
 const asAnn = upgradeRequest({ lines: ["X-User-Id: ann"] });
@@ -54,3 +56,46 @@ describe("a user at its cap", () => {
     expect(await stalest.client.nextClose()).toEqual({ code: 1008, reason: "replaced" });
   });
 });
+
+describe("a client whose messages are all dropped", () => {
+  // What was read counts once the worker thread has looked, every other second. So one user after the other
+  // tries, each for longer, until that has happened between the talking and the upgrade that needs a place.
+  test("is not silent: another connection of its user makes room", async () => {
+    const weir = await startLimited({
+      tier: { ...limits.tier, maxConnectionsPerUser: 3, messages: { rate: "1/h", burst: 1 } },
+      limits: { onExceed: "drop" },
+    });
+    let tries = 0;
+    const isMuteReplaced = async () => {
+      setMainClockAhead(0);
+      const user = `user-${++tries}`;
+      const [spender, talker, mute] = [await weir.open(user), await weir.open(user), await weir.open(user)];
+      await spender.client.sendText("takes the user's only token");
+      await spender.backend.nextText();
+      for (let sent = 0; sent < 500 * tries; sent++) {
+        await talker.client.sendText("dropped");
+        await mute.backend.sendText("what the backend says does not count");
+        await mute.client.nextText();
+      }
+      setMainClockAhead(61_000);
+      const opening = weir.open(user);
+      const pairs = [spender, talker, mute];
+      const replaced = await Promise.race(pairs.map((pair) => whenReplaced(pair)));
+      for (const { client, backend } of pairs) for (const end of [client, backend]) end.socket.destroy();
+      await opening;
+      return replaced === mute;
+    };
+    const what = "the connection that says nothing is replaced";
+    await expect(until(what, isMuteReplaced, { deadlineMs: 20_000 })).resolves.toBe(true);
+  });
+});
+
+/** The pair itself, once its client is told to go; never, if it ends in another way. */
+function whenReplaced(pair: RelayedPair): Promise<RelayedPair> {
+  const { promise, resolve } = Promise.withResolvers<RelayedPair>();
+  pair.client.nextClose().then(
+    () => resolve(pair),
+    () => {},
+  );
+  return promise;
+}

@@ -21,7 +21,13 @@ pools:
   chat: { backends: ["${servers[0]}", "${servers[1]}"] }
 admin: { bind: "127.0.0.1:0" }
 `);
-    const clients = await Promise.all([1, 2, 3, 4].map(() => openClient(`${weir.url}/chat?room=1`)));
+    // Four users, told apart by the address that a trusted peer forwards.
+    const clients = await Promise.all(
+      [1, 2, 3, 4].map((user) => {
+        const headers = { "X-Forwarded-For": `192.0.2.${user}` };
+        return openClient(`${weir.url}/chat?room=1`, { headers });
+      }),
+    );
     const names = await Promise.all(clients.map((client) => client.nextText()));
     expect(names.toSorted()).toEqual([
       "first serves /chat?room=1",

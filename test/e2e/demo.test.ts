@@ -13,9 +13,12 @@ test("the demo prints its addresses, spreads connections, and says goodbye with 
   expect(await page.text()).toContain("<title>Weir demo</title>");
   expect((await fetch(`${adminUrl}/readyz`)).status).toBe(200);
 
-  const clients = await Promise.all([1, 2, 3, 4].map(() => openClient(pageUrl.replace("http", "ws"))));
+  const urlOf = (user: number): string => `${pageUrl.replace("http", "ws")}?user=${user}`;
+  const clients = await Promise.all([1, 2, 3, 4].map((user) => openClient(urlOf(user))));
   const welcomes = await Promise.all(clients.map((client) => client.nextText()));
   expect(welcomes.map(backendOf).toSorted()).toEqual(["server1", "server1", "server2", "server2"]);
+  const again = await openClient(urlOf(1));
+  expect(backendOf(await again.nextText())).toBe(backendOf(welcomes[0] ?? ""));
 
   demo.signal("SIGINT");
   for (const client of clients) {
@@ -27,7 +30,7 @@ test("the demo prints its addresses, spreads connections, and says goodbye with 
 test("chat reaches the clients of both backends, and a text that is no JSON is chat", async () => {
   const { pageUrl } = await startDemo();
   const url = pageUrl.replace("http", "ws");
-  const [ann, bob] = await Promise.all([openClient(url), openClient(url)]);
+  const [ann, bob] = await Promise.all([openClient(`${url}?user=ann`), openClient(`${url}?user=bob`)]);
   const backends = [backendOf(await ann.nextText()), backendOf(await bob.nextText())];
   expect(backends.toSorted()).toEqual(["server1", "server2"]);
   await ann.send("hello");

@@ -1,33 +1,16 @@
 // Plain HTTP beside the WebSockets: requests and answers pass whole and streaming, on sockets that are kept.
-import { Agent, request as sendRequest, type IncomingMessage, type RequestOptions } from "node:http";
+import { Agent } from "node:http";
 import { describe, expect, test } from "vitest";
 
 import { onCleanup } from "../support/cleanup.ts";
 import { startEchoBackend } from "../support/echo-backend.ts";
+import { ask } from "../support/http-client.ts";
 import { untilMetric } from "../support/metrics.ts";
 import { connectRaw } from "../support/raw-client.ts";
 import type { RawConnection } from "../support/raw-connection.ts";
 import { answer, answerGarbage, startScriptedBackend } from "../support/scripted-backend.ts";
 import { startInFrontOf, startInFrontOfEach } from "../support/start-in-front.ts";
 import { openClient } from "../support/ws-client.ts";
-
-interface Answer {
-  readonly status: number;
-  readonly headers: IncomingMessage["headers"];
-  readonly body: Buffer;
-}
-
-/** Sends a request by Node's own client and reads the whole answer. */
-async function ask(url: string, options: RequestOptions & { body?: Buffer | string } = {}): Promise<Answer> {
-  const { body, ...rest } = options;
-  const { promise, resolve, reject } = Promise.withResolvers<IncomingMessage>();
-  const request = sendRequest(url, { agent: false, ...rest }, resolve).on("error", reject);
-  request.end(body);
-  const response = await promise;
-  const chunks: Buffer[] = [];
-  for await (const chunk of response) chunks.push(Buffer.from(chunk));
-  return { status: response.statusCode ?? 0, headers: response.headers, body: Buffer.concat(chunks) };
-}
 
 async function untilPlainAnswer(connection: RawConnection): Promise<string> {
   const head = await connection.readHead();
@@ -145,10 +128,25 @@ describe("an answer", () => {
     const head = await connection.readHead();
     expect(head.startLine).toBe("HTTP/1.1 418 Scripted");
     expect(head.header("set-cookie")).toBe("a=1, b=2");
-    expect(head.header("x-end")).toBe("2");
+    expect(head.headers).toContainEqual(["X-End", "2"]);
     expect(head.header("x-hop")).toBeUndefined();
     expect(head.header("keep-alive")).toBeUndefined();
     expect((await connection.readBytes(15)).toString()).toBe("short and stout");
+  });
+
+  // RFC 9110 §7.6.1: Connection names what is for this hop. Without its length, the body would end elsewhere
+  // for the client than it did for us.
+  test("cannot name its length for its own hop", async () => {
+    const lines = ["Connection: Content-Length, X-Hop", "Connection: x-other-hop", "X-Other-Hop: 1"];
+    const backend = await startScriptedBackend(answer({ status: 200, body: "12345", lines }));
+    const weir = await startInFrontOf(backend.url);
+    const connection = await connectRaw(weir.url);
+    await connection.write("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+    const head = await connection.readHead();
+    expect(head.header("content-length")).toBe("5");
+    expect(head.header("transfer-encoding")).toBeUndefined();
+    expect(head.header("x-other-hop")).toBeUndefined();
+    expect((await connection.readBytes(5)).toString()).toBe("12345");
   });
 
   test("arrives whole, however it is framed", async () => {

@@ -1,7 +1,10 @@
 // What the control plane refuses: caps, capacities, a drain. Slots are counted exactly and given back.
+import { writeFile } from "node:fs/promises";
+import { join } from "node:path";
 import { expect, test } from "vitest";
 
 import { openBystander } from "../support/bystander.ts";
+import { temporaryFolder } from "../support/cleanup.ts";
 import { startEchoBackend } from "../support/echo-backend.ts";
 import { scrape, untilMetric } from "../support/metrics.ts";
 import { connectRaw, upgradeRequest } from "../support/raw-client.ts";
@@ -89,9 +92,11 @@ test("plain requests take no connection slot", async () => {
 
 test("a pool without a backend is answered 503 no_backend", async () => {
   const echo = await startEchoBackend();
+  const backendsFile = join(await temporaryFolder(), "backends.yaml");
+  await writeFile(backendsFile, "[]");
   const weir = await startInFrontOf(echo.url, {
     config: {
-      pools: { later: { backends: [], backendsFile: "backends.yaml" } },
+      pools: { later: { backendsFile } },
       routes: [{ match: { path: "/later" }, pool: "later" }, { pool: "chat" }],
     },
   });

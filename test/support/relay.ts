@@ -44,7 +44,7 @@ export function relayYaml(backends: readonly string[], more = ""): string {
   return `
 listeners: ["127.0.0.1:0"]
 admin: { bind: "127.0.0.1:0" }
-pools: { chat: { healthCheck: off, backends: ${JSON.stringify(backends)} } }
+pools: { chat: { healthCheck: off, affinity: off, outlier: off, backends: ${JSON.stringify(backends)} } }
 ${/^threads:/m.test(more) ? "" : "threads: 1"}
 ${/^timeouts:/m.test(more) ? "" : "timeouts: { ping: off }"}
 ${more}

@@ -16,6 +16,8 @@ export type Script = (connection: RawConnection) => void | Promise<void>;
 interface ScriptedBackendOptions {
   readonly tls?: { readonly cert: string; readonly key: string };
   readonly host?: string;
+  /** Default any; a fixed one brings a backend back where it was. */
+  readonly port?: number;
   readonly unixPath?: string;
   /** True: the peer's FIN is not answered with ours until `finish()`. */
   readonly allowHalfOpen?: boolean;
@@ -204,7 +206,7 @@ async function listen(server: Server, options: ScriptedBackendOptions): Promise<
     return `unix:${options.unixPath}`;
   }
   const host = options.host ?? "127.0.0.1";
-  server.listen(0, host);
+  server.listen(options.port ?? 0, host);
   await once(server, "listening");
   const address = server.address();
   if (address === null || typeof address === "string") throw new Error("no port");

@@ -20,24 +20,37 @@ const usual = {
   timeouts: { ping: "off" },
 };
 
+/** Each upgrade is on its own: tests come from one address, which affinity would keep on one backend. */
+const plain = { healthCheck: "off", affinity: "off", outlier: "off" };
+
 /**
  * One thread, one listener on any port, an admin server, and the pool `chat` of these backends. Nothing
  * but the test's own traffic reaches them: no health checks, no pings.
  */
 export async function startInFrontOf(
   backends: BackendEntry | readonly BackendEntry[],
-  { pool = {}, config = {} }: FrontOptions = {},
+  options: FrontOptions = {},
 ): Promise<StartedWeir> {
-  const { pools = {}, ...rest } = config;
-  const chat = { healthCheck: "off", ...pool, backends: [backends].flat() };
   // JSON is YAML.
-  return startWeir(
-    JSON.stringify({
-      ...usual,
-      ...rest,
-      pools: { chat, ...pools },
-    }),
-  );
+  return startWeir(JSON.stringify(configOf(backends, options)));
+}
+
+/** Takes over what `startInFrontOf` would have been started with. */
+export async function reloadInFrontOf(
+  { weir }: StartedWeir,
+  backends: BackendEntry | readonly BackendEntry[],
+  options: FrontOptions = {},
+): Promise<void> {
+  await weir.reload(configOf(backends, options));
+}
+
+function configOf(
+  backends: BackendEntry | readonly BackendEntry[],
+  { pool = {}, config = {} }: FrontOptions,
+): Section {
+  const { pools = {}, ...rest } = config;
+  const chat = { ...plain, ...pool, backends: [backends].flat() };
+  return { ...usual, ...rest, pools: { chat, ...pools } };
 }
 
 /**
@@ -48,7 +61,7 @@ export async function startInFrontOfEach(
   cases: readonly (BackendEntry | readonly BackendEntry[])[],
   { pool = {}, config = {} }: FrontOptions = {},
 ): Promise<StartedWeir> {
-  const common = { healthCheck: "off", ...pool };
+  const common = { ...plain, ...pool };
   const pools = cases.map(
     (backends, i) => [`case-${i}`, { ...common, backends: [backends].flat() }] as const,
   );

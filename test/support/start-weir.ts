@@ -3,9 +3,10 @@
 import process from "node:process";
 
 import { formatProblem, loadConfig } from "../../src/config/load.ts";
-import type { Log, LogFields } from "../../src/log.ts";
+import type { LogFields, LogLevel } from "../../src/log.ts";
 import { Weir } from "../../src/weir.ts";
 import { onCleanup } from "./cleanup.ts";
+import { recordingLog } from "./recording-log.ts";
 import { until } from "./until.ts";
 
 export interface StartedWeir {
@@ -20,32 +21,15 @@ export interface StartedWeir {
 }
 
 interface LogEntry {
-  readonly level: keyof Log;
+  readonly level: LogLevel;
   readonly message: string;
   readonly fields: LogFields;
 }
 
 /** What Weir logged, every level, in order. */
-class RecordedLog implements Log {
+class RecordedLog {
   readonly entries: LogEntry[] = [];
-
-  debug(message: string, fields: LogFields = {}): void {
-    this.entries.push({ level: "debug", message, fields });
-  }
-
-  info(message: string, fields: LogFields = {}): void {
-    this.entries.push({ level: "info", message, fields });
-  }
-
-  warn(message: string, fields: LogFields = {}): void {
-    this.entries.push({ level: "warn", message, fields });
-  }
-
-  error(message: string, fields: LogFields = {}): void {
-    this.entries.push({ level: "error", message, fields });
-  }
-
-  flush(): void {}
+  readonly log = recordingLog((level, message, fields) => this.entries.push({ level, message, fields }));
 
   /** The first entry that fits, once it was written; the error of a deadline shows them all. */
   async entry(what: string, fits: (entry: LogEntry) => boolean): Promise<LogEntry> {
@@ -63,7 +47,7 @@ export async function startWeir(yaml: string): Promise<StartedWeir> {
     throw new Error(`the test's YAML is wrong:\n${problems.join("\n")}`);
   }
   const log = new RecordedLog();
-  const weir = await Weir.start(loaded.config, { log });
+  const weir = await Weir.start(loaded.config, { log: log.log });
   onCleanup("Weir", () => weir.close());
   const [httpUrl = ""] = weir.addresses.listeners;
   return {

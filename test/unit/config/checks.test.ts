@@ -116,7 +116,6 @@ describe("pools", () => {
     expect(errorsOf(LISTENERS, "pools:", "  a: { backends: [], backendsFile: off }")).toEqual([
       `f:3:3: pools.a: ${message}`,
     ]);
-    expect(errorsOf(LISTENERS, "pools:", "  a: { backendsFile: a.yaml }")).toEqual([]);
   });
 
   test("ids are unique within a pool, given or derived", () => {

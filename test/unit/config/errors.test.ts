@@ -165,6 +165,9 @@ describe("a route", () => {
       "messages: { rate: 20/s, onExceed: dorp }",
       'messages.onExceed: "dorp" is not one of delay, drop, close, log (did you mean drop?)',
     ],
+    ["messages: { rate: 20/s, onExeed: drop }", "messages.onExeed: unknown key (did you mean onExceed?)"],
+    ["messages: 5", "messages: 5 is not a rate like { rate: 20/s, burst: 40 }, or off"],
+    ["messages: 5/x", 'messages: "5/x" is not a rate like 5/s or 300/m, or off'],
   ];
   test.each(cases)("%s", (route, error) => {
     const [found = "", ...more] = errorsOfLine(`routes: [{ pool: chat, ${route} }]`);

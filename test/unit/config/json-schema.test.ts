@@ -24,6 +24,13 @@ test("accepts the smallest file, the example and the file with every key", () =>
   expect(accepts(file("every-key.yaml"))).toBe(true);
 });
 
+describe("accepts a rate alone where a mapping may say more", () => {
+  test.each(["tiers: { a: { messages: 5/s, default: true } }", "routes: [{ pool: chat, messages: 5/s }]"])(
+    "%s",
+    (line) => expect(accepts(VALID + line)).toBe(true),
+  );
+});
+
 describe("accepts ${…} wherever text may stand", () => {
   test.each([
     'threads: "${THREADS}"',

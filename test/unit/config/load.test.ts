@@ -210,6 +210,13 @@ describe("derived values", () => {
     expect(routes[0]?.messages).toEqual({ rate: 1, burst: 1, onExceed: "close" });
   });
 
+  test("a route's messages may be a rate alone", () => {
+    const { routes } = loadWith(
+      "limits: { onExceed: drop }\nroutes: [{ pool: chat, messages: 5/s }, { pool: chat, messages: off }]",
+    );
+    expect(routes.map(({ messages }) => messages)).toEqual([{ rate: 5, burst: 5, onExceed: "drop" }, null]);
+  });
+
   test("with jwt the user is its subject and credentials are required", () => {
     const { identity, routes } = loadWith("identity: { jwt: { secret: x } }");
     expect(identity.user).toEqual([
@@ -248,13 +255,12 @@ routes: [{ pool: chat, origins: ["https://Example.com", self], stripPrefix: /cha
 pidFile: run/weir.pid
 state: { file: /var/lib/weir.json }
 admin: { bind: "unix:admin.sock" }
-pools: { a: { backends: ["unix:a.sock"], backendsFile: more.yaml } }`,
+pools: { a: { backends: ["unix:a.sock"] } }`,
     );
     expect(config.listeners[0]?.bind).toMatchObject({ kind: "unix", path: "/etc/weir/weir.sock" });
     expect(config.admin?.bind).toMatchObject({ path: "/etc/weir/admin.sock" });
     expect(config.pidFile).toBe("/etc/weir/run/weir.pid");
     expect(config.state?.file).toBe("/var/lib/weir.json");
-    expect(config.pools["a"]?.backendsFile).toBe("/etc/weir/more.yaml");
     expect(config.pools["a"]?.backends[0]).toMatchObject({
       id: "a.sock",
       target: { socketPath: "/etc/weir/a.sock" },
@@ -289,7 +295,7 @@ describe("a plain object", () => {
   };
 
   test("gives the same as the file", () => {
-    expect(parseConfig(input)).toEqual({ ok: true, config: load(SMALLEST), warnings: [] });
+    expect(parseConfig(input)).toEqual({ ok: true, config: load(SMALLEST), warnings: [], files: new Map() });
   });
 
   test("has problems without a place", () => {
@@ -305,12 +311,13 @@ describe("a plain object", () => {
         },
       ],
       warnings: [],
+      files: new Map(),
     });
   });
 
   test("that was loaded before comes back as it is", () => {
     const config = load(SMALLEST);
-    expect(parseConfig(config)).toEqual({ ok: true, config, warnings: [] });
+    expect(parseConfig(config)).toEqual({ ok: true, config, warnings: [], files: new Map() });
   });
 
   test.each([undefined, null, 5, "x", [], () => 5])("%j is refused, not crashed on", (value) => {

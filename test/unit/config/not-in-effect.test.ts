@@ -21,7 +21,7 @@ test("every listed key exists", () => {
 
 describe("is said of a key that asks for something", () => {
   test.each([
-    ["reload: { settle: 1s }", "f:3:1: warning: reload: not in effect yet"],
+    ["state: { file: f }", "f:3:1: warning: state: not in effect yet"],
     ["timeouts: { idle: 1m, http: 1m }", "f:3:13: warning: timeouts.idle: not in effect yet"],
     ["routes: [{ pool: chat, allow: [10.0.0.0/8] }]", "f:3:24: warning: routes[0].allow: not in effect yet"],
     ["timeouts: { ping: { interval: 10s } }", "f:3:13: warning: timeouts.ping: not in effect yet"],
@@ -33,25 +33,21 @@ describe("is said of a key that asks for something", () => {
     ["timeouts: { slowConsumer: 30s }", "f:3:13: warning: timeouts.slowConsumer: not in effect yet"],
     ["shutdown: { spread: 5s, grace: 0s }", "f:3:13: warning: shutdown.spread: not in effect yet"],
     ["routes: [{ pool: chat, origins: [] }]", "f:3:24: warning: routes[0].origins: not in effect yet"],
-    ["reload: { watch: on }", "f:3:1: warning: reload: not in effect yet"],
     ["alerts: { webhook: off }", "f:3:1: warning: alerts: not in effect yet"],
   ])("%s", (line, warning) => expect(warningsOf(VALID + line)).toEqual([warning]));
 
-  test("in every pool", () => {
-    const pool = 'backends: ["ws://a"], balance';
-    const text = `listeners: [":1"]\npools: { a: { ${pool}: random }, b: { ${pool}: least-connections }, c: { ${pool}: round-robin } }\nroutes: [{ pool: a }, { pool: b }, { pool: c }]`;
-    expect(warningsOf(text).filter((warning) => warning.includes("balance"))).toEqual([
-      "f:2:37: warning: pools.a.balance: not in effect yet",
-      "f:2:140: warning: pools.c.balance: not in effect yet",
+  test("in every pool and backend", () => {
+    const text = `listeners: [":1"]
+routes: [{ pool: a }, { pool: b }]
+pools:
+  a: { backends: [{ url: "ws://a", proxyProtocol: on }, { url: "ws://b", proxyProtocol: off }] }
+  b: { backends: [{ url: "ws://a", proxyProtocol: on }] }
+`;
+    expect(warningsOf(text).filter((warning) => warning.includes("proxyProtocol"))).toEqual([
+      "f:4:36: warning: pools.a.backends[0].proxyProtocol: not in effect yet",
+      "f:5:36: warning: pools.b.backends[0].proxyProtocol: not in effect yet",
     ]);
   });
-});
-
-test("is said of every key of a pool that is written with its default", () => {
-  const keys = "affinity: { by: user, ttl: 1h }, healthCheck: tcp, outlier: {}, onRemove: { mode: drain }";
-  const text = `listeners: [":1"]\npools: { a: { backends: ["ws://a"], ${keys} } }`;
-  const named = warningsOf(text).map((warning) => /pools\.a\.([\w.]+)/.exec(warning)?.[1]);
-  expect(named).toEqual(["affinity.by", "affinity.ttl", "healthCheck", "outlier", "onRemove"]);
 });
 
 describe("is not said", () => {
@@ -61,7 +57,7 @@ describe("is not said", () => {
     ["of no time at all", "shutdown: { spread: 0s, grace: 0s, readyDelay: 0s }"],
     ["of an empty list", "routes: [{ pool: chat, allow: [], deny: [] }]"],
     ["of requests that have no limit", "routes: [{ pool: chat, requests: off }]"],
-    ["of a file that is not watched", "reload: { watch: off }"],
+    ["of how a change is taken over", "reload: { watch: on, settle: 1s, maxRemoved: 10% }"],
     ["of metrics without the token", 'admin: { token: "a long secret", anonymous: [metrics] }'],
     [
       "of what is in effect",
@@ -87,12 +83,6 @@ describe("is not said", () => {
 test("config.example.yaml has these warnings and no others", () => {
   const text = readFileSync(new URL("../../../config.example.yaml", import.meta.url), "utf8");
   expect(warningsOf(text).map((warning) => warning.replace(/^\S+ warning: /, ""))).toEqual(
-    [
-      "pools.chat.affinity.by",
-      "pools.chat.affinity.ttl",
-      "pools.chat.healthCheck",
-      "timeouts.ping",
-      "shutdown.spread",
-    ].map((key) => `${key}: not in effect yet`),
+    ["timeouts.ping", "shutdown.spread"].map((key) => `${key}: not in effect yet`),
   );
 });

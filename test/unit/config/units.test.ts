@@ -3,6 +3,11 @@
 import * as fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import {
+  formatByteRate,
+  formatDuration,
+  formatPercent,
+  formatRate,
+  formatSize,
   parseByteRate,
   parseDuration,
   parsePercent,
@@ -157,3 +162,37 @@ function attempt(call: () => number): unknown {
     return error;
   }
 }
+
+describe("what is formatted", () => {
+  const formatted: [text: string, expected: string][] = [
+    [formatDuration(0), "0ms"],
+    [formatDuration(1500), "1500ms"],
+    [formatDuration(90_000), "90s"],
+    [formatDuration(3_600_000), "1h"],
+    [formatSize(1_048_576), "1MiB"],
+    [formatSize(1_572_864), "1536KiB"],
+    [formatSize(100), "100B"],
+    [formatRate(5), "5/s"],
+    [formatRate(0.1), "6/m"],
+    [formatRate(1 / 3600), "1/h"],
+    [formatByteRate(1_048_576), "1MiB/s"],
+    [formatByteRate(65_536 / 60), "64KiB/m"],
+    [formatPercent(0.07), "7%"],
+    [formatPercent(0.125), "12.5%"],
+  ];
+  test.each(formatted)("%s", (text, expected) => expect(text).toBe(expected));
+
+  test("is read as the same value", () => {
+    const whole = fc.integer({ min: 0, max: 2 ** 31 - 1 });
+    const perHour = fc.integer({ min: 1, max: 1_000_000 }).map((times) => times / 3600);
+    fc.assert(
+      fc.property(whole, perHour, (value, rate) => {
+        expect(parseDuration(formatDuration(value))).toBe(value);
+        expect(parseSize(formatSize(value))).toBe(value);
+        expect(parseRate(formatRate(rate))).toBeCloseTo(rate, 9);
+        expect(parseByteRate(formatByteRate(rate))).toBeCloseTo(rate, 9);
+        expect(parsePercent(formatPercent(rate))).toBeCloseTo(rate, 9);
+      }),
+    );
+  });
+});

@@ -3,8 +3,9 @@
 import { expect } from "vitest";
 
 import type { Admission, Decision } from "../../../src/control-plane/admission.ts";
-import { admissionOf } from "./admission-of.ts";
+import { type AdmissionFixture, admissionOf, reconfigure } from "./admission-of.ts";
 import { configOfPools, type PoolInput } from "./config-of-pools.ts";
+import { requestOf } from "./request-of.ts";
 
 export type Pools = Readonly<Record<string, PoolInput>>;
 
@@ -50,22 +51,24 @@ export class AdmissionModel {
 
 /** The real one, checked against the model after each step. */
 export class AdmissionUnderTest {
-  readonly admission: Admission;
+  readonly #fixture: AdmissionFixture;
 
   constructor(pools: Pools, maxConnections: number) {
-    const config = configOfPools(pools);
-    this.admission = admissionOf(config, maxConnections);
+    this.#fixture = admissionOf(configOfPools(pools), { maxConnections });
+  }
+
+  get admission(): Admission {
+    return this.#fixture.admission;
   }
 
   admit(worker: number, id: number, pool: string): Decision {
-    const request = { id, kind: "connection", pool, route: "*/*", tier: "default", user: "ip:::1" } as const;
-    const decision = this.admission.admit(worker, request);
+    const decision = this.admission.admit(worker, requestOf({ id, pool }));
     if (decision === null) throw new Error("admission let an upgrade wait without a pace");
     return decision;
   }
 
   configure(pools: Pools, maxConnections: number): void {
-    this.admission.configure(configOfPools(pools), maxConnections);
+    reconfigure(this.#fixture, configOfPools(pools), maxConnections);
   }
 }
 

@@ -2,10 +2,10 @@
 import { describe, expect, test } from "vitest";
 
 import type { Admission } from "../../../src/control-plane/admission.ts";
-import type { AdmitRequest } from "../../../src/shared-memory/channel.ts";
 import { Counters } from "../../../src/shared-memory/counters.ts";
 import { admissionOf } from "./admission-of.ts";
 import { configOfPools } from "./config-of-pools.ts";
+import { requestOf } from "./request-of.ts";
 
 const config = configOfPools({
   chat: { backends: [{ id: "a", capacity: 1 }] },
@@ -14,46 +14,35 @@ const config = configOfPools({
 
 function admission(): { admission: Admission; counters: Counters } {
   const counters = new Counters();
-  return { admission: admissionOf(config, 10, counters), counters };
-}
-
-function request(more: Partial<AdmitRequest>): AdmitRequest {
-  return {
-    id: 1,
-    kind: "connection",
-    pool: "chat",
-    route: "*/*",
-    tier: "default",
-    user: "ip:127.0.0.1",
-    ...more,
-  };
+  const { admission: real } = admissionOf(config, { counters });
+  return { admission: real, counters };
 }
 
 describe("admission", () => {
   test("gives a plain request a backend, but no slot: there is nothing to release", () => {
     const { admission: real } = admission();
-    expect(real.admit(1, request({}))).toMatchObject({ grant: { backend: "a" } });
-    expect(real.admit(1, request({ id: 2 }))).toEqual({ refused: "backends_full" });
-    expect(real.admit(1, request({ id: 3, kind: "request" }))).toMatchObject({
+    expect(real.admit(1, requestOf({}))).toMatchObject({ grant: { backend: "a" } });
+    expect(real.admit(1, requestOf({ id: 2 }))).toEqual({ refused: "backends_full" });
+    expect(real.admit(1, requestOf({ id: 3, kind: "request" }))).toMatchObject({
       grant: { id: 3, backend: "a" },
     });
     expect(real.connections).toBe(1);
     expect(real.release(1, 3)).toBeNull();
     real.startDraining();
-    expect(real.admit(1, request({ id: 4, kind: "request" }))).toEqual({ refused: "draining" });
+    expect(real.admit(1, requestOf({ id: 4, kind: "request" }))).toEqual({ refused: "draining" });
   });
 
   test("names the counter slot of tier and pool in the grant", () => {
     const { admission: real, counters } = admission();
-    const decision = real.admit(1, request({ pool: "game", tier: "vip" }));
+    const decision = real.admit(1, requestOf({ pool: "game", tier: "vip" }));
     expect(decision).toMatchObject({ grant: { counterSlot: counters.slotOf("vip", "game") } });
     expect(counters.slotOf("vip", "game")).not.toBe(counters.slotOf("default", "game"));
   });
 
   test("keeps the same id of two workers apart", () => {
     const { admission: real } = admission();
-    real.admit(1, request({ pool: "game" }));
-    real.admit(2, request({ pool: "game" }));
+    real.admit(1, requestOf({ pool: "game" }));
+    real.admit(2, requestOf({ pool: "game" }));
     expect(real.connections).toBe(2);
     expect(real.releaseWorker(1)).toBe(1);
     expect(real.release(2, 1)).not.toBeNull();
@@ -67,7 +56,7 @@ describe("admission", () => {
         [...real.openConnections].map(({ tier, pool, count }) => [`${tier}/${pool}`, count]),
       );
     expect(open()).toEqual({ "default/chat": 0, "default/game": 0 });
-    real.admit(1, request({}));
+    real.admit(1, requestOf({}));
     expect(open()).toEqual({ "default/chat": 0, "default/game": 0 });
     real.open(1, 1);
     expect(open()).toEqual({ "default/chat": 1, "default/game": 0 });

@@ -3,11 +3,12 @@ import { beforeEach, describe, expect, test } from "vitest";
 import { AbuseWatch } from "../../../src/control-plane/abuse.ts";
 import type { Admission } from "../../../src/control-plane/admission.ts";
 import { Dispatcher, type TrafficObserver } from "../../../src/control-plane/dispatcher.ts";
-import type { Log, LogFields } from "../../../src/log.ts";
 import { Channel, type ConnectionSummary, type ToWorker } from "../../../src/shared-memory/channel.ts";
+import { recordingLog } from "../../support/recording-log.ts";
 import { until } from "../../support/until.ts";
 import { admissionOf } from "./admission-of.ts";
 import { configOfPools } from "./config-of-pools.ts";
+import { requestOf } from "./request-of.ts";
 
 const config = configOfPools({
   chat: {
@@ -36,11 +37,15 @@ let dispatcher: Dispatcher;
 
 beforeEach(() => {
   told = [];
-  admission = admissionOf(config, 10);
+  ({ admission } = admissionOf(config));
   dispatcher = new Dispatcher({
     admission,
     abuse: new AbuseWatch(null),
-    log: recordingLog(),
+    fleet: {
+      failed: (...failure) => void told.push(["failed", ...failure]),
+      lost: ({ backend }, user) => void told.push(["lost", backend.id, user]),
+    },
+    log: recordingLog((...line) => void told.push(line)),
     observer: recordingObserver(),
     close: () => expect.unreachable("nobody is abusive"),
     now: () => 0,
@@ -50,9 +55,9 @@ beforeEach(() => {
 describe("the dispatcher", () => {
   test("answers on the thread that asked, and counts what it hears", async () => {
     const { thread, answers } = fakeThread(7);
-    dispatcher.onMessage(thread, { type: "admit", request: request(1) });
-    dispatcher.onMessage(thread, { type: "admit", request: request(2) });
-    dispatcher.onMessage(thread, { type: "admit", request: request(3) });
+    dispatcher.onMessage(thread, { type: "admit", request: requestOf({ id: 1 }) });
+    dispatcher.onMessage(thread, { type: "admit", request: requestOf({ id: 2 }) });
+    dispatcher.onMessage(thread, { type: "admit", request: requestOf({ id: 3 }) });
     const [first, second, third] = await answers(3);
     expect([first?.type, second?.type]).toEqual(["granted", "granted"]);
     expect(third).toEqual({ type: "refused", id: 3, code: "backends_full" });
@@ -69,7 +74,7 @@ describe("the dispatcher", () => {
 
   test("trades a failed grant, and lets the failure stand where nothing is left", async () => {
     const { thread, answers } = fakeThread(7);
-    dispatcher.onMessage(thread, { type: "admit", request: request(1) });
+    dispatcher.onMessage(thread, { type: "admit", request: requestOf({ id: 1 }) });
     dispatcher.onMessage(thread, { type: "exchange", id: 1, failure: "backend_failed" });
     dispatcher.onMessage(thread, { type: "exchange", id: 1, failure: "backend_timeout" });
     const [first, second, third] = await answers(3);
@@ -81,9 +86,25 @@ describe("the dispatcher", () => {
     expect(admission.connections).toBe(1);
   });
 
+  test("tells of a backend that failed a dial, or left an open connection without a Close", () => {
+    const { thread } = fakeThread(7);
+    const failure = { pool: "chat", backend: "a", kind: "connect", user: "ann" } as const;
+    dispatcher.onMessage(thread, { type: "backend-failed", ...failure });
+    dispatcher.onMessage(thread, { type: "admit", request: requestOf({ id: 1, user: "ann" }) });
+    const [pool] = admission.pools;
+    const held = [...(pool?.backends ?? [])].find(({ connections }) => connections === 1)?.id;
+    const lost: ConnectionSummary = { ...summary, code: 1006, by: "backend", reason: "backend_lost" };
+    dispatcher.onMessage(thread, { type: "release", id: 1, summary: lost });
+    expect(told).toEqual([
+      ["failed", "chat", "a", "connect", "ann"],
+      ["ended", "chat", lost],
+      ["lost", held, "ann"],
+    ]);
+  });
+
   test("gives back what a dead thread held, says so, and ignores its late news", () => {
     const { thread } = fakeThread(7);
-    dispatcher.onMessage(thread, { type: "admit", request: request(1) });
+    dispatcher.onMessage(thread, { type: "admit", request: requestOf({ id: 1 }) });
     dispatcher.onMessage(thread, { type: "opened", id: 1, handshakeMs: 1 });
     dispatcher.onDeath(thread);
     expect(admission.connections).toBe(0);
@@ -122,10 +143,6 @@ describe("the dispatcher", () => {
   });
 });
 
-function request(id: number): Parameters<Admission["admit"]>[1] {
-  return { id, kind: "connection", pool: "chat", route: "*/*", tier: "default", user: "ip:127.0.0.1" };
-}
-
 function fakeThread(serial: number): {
   thread: Parameters<Dispatcher["onMessage"]>[0];
   answers: (count: number) => Promise<ToWorker[]>;
@@ -144,19 +161,5 @@ function recordingObserver(): TrafficObserver {
     connectionEnded: (pool, ended) => void told.push(["ended", pool, ended]),
     requestEnded: (pool, status) => void told.push(["request", pool, status]),
     messagesDelayed: (delaysMs) => void told.push(["delayed", delaysMs]),
-  };
-}
-
-function tell(level: string, message: string, fields: LogFields = {}): void {
-  told.push([level, message, fields]);
-}
-
-function recordingLog(): Log {
-  return {
-    debug: (message, fields) => tell("debug", message, fields),
-    info: (message, fields) => tell("info", message, fields),
-    warn: (message, fields) => tell("warn", message, fields),
-    error: (message, fields) => tell("error", message, fields),
-    flush: () => {},
   };
 }

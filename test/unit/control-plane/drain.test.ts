@@ -2,7 +2,7 @@ import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
 
 import { drain } from "../../../src/control-plane/drain.ts";
 import { RequestCounts } from "../../../src/control-plane/request-counts.ts";
-import type { Log, LogFields } from "../../../src/log.ts";
+import { recordingLog } from "../../support/recording-log.ts";
 
 /** Everything that the drain told others, in order. */
 let told: unknown[];
@@ -105,21 +105,7 @@ function start(): void {
       broadcast: ({ type }) => void told.push(type),
     },
     shutdown: { timeout: 10_000 },
-    log: recordingLog(),
+    log: recordingLog((...line) => void told.push(line)),
   });
   void done.then(() => (isOver = true));
-}
-
-function recordingLog(): Log {
-  return {
-    debug: (message, fields) => tell("debug", message, fields),
-    info: (message, fields) => tell("info", message, fields),
-    warn: (message, fields) => tell("warn", message, fields),
-    error: (message, fields) => tell("error", message, fields),
-    flush: () => {},
-  };
-}
-
-function tell(level: string, message: string, fields: LogFields = {}): void {
-  told.push([level, message, fields]);
 }

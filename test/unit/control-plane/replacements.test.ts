@@ -2,12 +2,10 @@
 import { describe, expect, test } from "vitest";
 
 import { parseConfig } from "../../../src/config/load.ts";
-import { Admission, type Decision } from "../../../src/control-plane/admission.ts";
-import { UserBuckets } from "../../../src/control-plane/user-buckets.ts";
+import type { Admission, Decision } from "../../../src/control-plane/admission.ts";
 import { ActivityTable, activityCells } from "../../../src/shared-memory/activity.ts";
-import { BucketTable } from "../../../src/shared-memory/bucket-table.ts";
-import type { AdmitRequest } from "../../../src/shared-memory/channel.ts";
-import { Counters } from "../../../src/shared-memory/counters.ts";
+import { admissionOf } from "./admission-of.ts";
+import { requestOf } from "./request-of.ts";
 
 interface Fixture {
   readonly admission: Admission;
@@ -35,16 +33,12 @@ function fixture(maxConnectionsPerUser = 2): Fixture {
   const cellOf = new Map<number, number>();
   const replaced: string[] = [];
   const decided: Record<string, Decision> = {};
-  const admission = new Admission({
-    config: result.config,
-    counters: new Counters(),
-    maxConnections: 100,
-    onDecision: (worker, id, decision) => void (decided[`${worker}/${id}`] = decision),
+  const { admission } = admissionOf(result.config, {
     activity,
-    onReplaced: (worker, id) => void replaced.push(`${worker}/${id}`),
-    buckets: new UserBuckets(new BucketTable(), () => nowMs * 1e6),
-    onBuckets: () => {},
-    onWaited: () => expect.unreachable("there is no pace"),
+    events: {
+      decided: (worker, id, decision) => void (decided[`${worker}/${id}`] = decision),
+      replaced: (worker, id) => void replaced.push(`${worker}/${id}`),
+    },
     now: () => nowMs,
   });
   return {
@@ -54,7 +48,7 @@ function fixture(maxConnectionsPerUser = 2): Fixture {
     setNow: (ms) => void (nowMs = 1_000_000 + ms),
     hear: (id) => void (cells[cellOf.get(id) ?? -1] = nowMs),
     open: (id, { worker = 1, user = "ann" } = {}) => {
-      const decision = admission.admit(worker, request(id, user));
+      const decision = admission.admit(worker, requestOf({ id, user, tier: "guest" }));
       if (decision === null) return "waits";
       if ("refused" in decision) return decision.refused;
       cellOf.set(id, decision.grant.activityCell ?? -1);
@@ -62,10 +56,6 @@ function fixture(maxConnectionsPerUser = 2): Fixture {
       return "open";
     },
   };
-}
-
-function request(id: number, user: string): AdmitRequest {
-  return { id, kind: "connection", pool: "chat", route: "*/*", tier: "guest", user };
 }
 
 describe("a user at its cap", () => {
@@ -116,7 +106,7 @@ describe("a user at its cap", () => {
   test("does not replace one that is being replaced, nor one that is still being dialled", () => {
     const { admission, open, setNow, replaced } = fixture();
     open(1);
-    admission.admit(1, request(2, "ann"));
+    admission.admit(1, requestOf({ id: 2, user: "ann", tier: "guest" }));
     setNow(100_000);
     expect(open(3)).toBe("waits");
     expect(open(4)).toBe("user_full");

@@ -25,7 +25,18 @@ function config(tiers: object, routeMessages?: object): Config {
 }
 
 function request(more: Partial<AdmitRequest> = {}): AdmitRequest {
-  return { id: 1, kind: "connection", pool: "chat", route: "*/game/*", tier: "guest", user: "ann", ...more };
+  return {
+    id: 1,
+    kind: "connection",
+    pool: "chat",
+    route: "*/game/*",
+    tier: "guest",
+    user: "ann",
+    cookie: null,
+    isSharedAddress: false,
+    tried: [],
+    ...more,
+  };
 }
 
 function setUp(initial: Config): {

@@ -15,13 +15,18 @@ interface Asked {
   readonly route?: Readonly<Record<string, unknown>>;
   readonly url?: string;
   readonly path?: string;
+  readonly affinity?: string;
 }
 
 /** A route and a backend as the configuration makes them. */
-function settingsFor({ route = {}, url = "ws://backend.example:81/base" }: Asked): Settings {
+function settingsFor({
+  route = {},
+  url = "ws://backend.example:81/base",
+  affinity = "user",
+}: Asked): Settings {
   const result = parseConfig({
     listeners: ["127.0.0.1:0"],
-    pools: { chat: { backends: [{ id: "b", url }] } },
+    pools: { chat: { affinity: { by: affinity }, backends: [{ id: "b", url }] } },
     routes: [{ pool: "chat", ...route }],
   });
   if (!result.ok) throw new Error(result.errors.map(({ message }) => message).join("; "));
@@ -47,6 +52,7 @@ function linesFor(asked: Asked): [name: string, value: string][] {
       isPeerTrusted: asked.isPeerTrusted ?? false,
       address: "192.0.2.1",
       user: "ip:192.0.2.1",
+      isSharedAddress: false,
       tier: "default",
     },
     route,
@@ -55,6 +61,7 @@ function linesFor(asked: Asked): [name: string, value: string][] {
     isSecure: false,
     localPort: 8080,
     trustedHeaders: settings.trustedHeaders,
+    ownCookies: settings.affinityCookies,
     requestId: "the-id",
   });
   return headers.flatMap((name, i) => (i % 2 === 0 ? [[name, headers[i + 1] ?? ""]] : []));
@@ -163,6 +170,15 @@ describe("backendHeaders", () => {
     expect(valuesOf(result, "host")).toEqual(["client.example"]);
     expect(valuesOf(result, "sec-websocket-key")).toEqual(["k"]);
     expect(valuesOf(result, "x-two")).toEqual(["2"]);
+  });
+
+  test("leaves out Weir's own cookie, and the line where nothing else is on it", () => {
+    const rawHeaders = ["Cookie", "a=1; weir-chat=x; b=2", "Accept", "*/*", "cookie", "weir-chat=y"];
+    const affine = linesFor({ rawHeaders, affinity: "cookie" });
+    expect(valuesOf(affine, "cookie")).toEqual(["a=1; b=2"]);
+    expect(valuesOf(affine, "accept")).toEqual(["*/*"]);
+    const foreign = linesFor({ rawHeaders, affinity: "user" });
+    expect(valuesOf(foreign, "cookie")).toEqual(["a=1; weir-chat=x; b=2", "weir-chat=y"]);
   });
 
   test("gives the route the last word, but on the Host", () => {

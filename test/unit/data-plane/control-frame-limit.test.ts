@@ -37,4 +37,17 @@ describe("the limit of control frames", () => {
     expect(limit.take(4, 0)).toBe(false);
     expect(limit.take(3, 0)).toBe(true);
   });
+
+  test("keeps what was spent when its rate is set anew, and no more than an empty bucket of the new rate", () => {
+    const limit = new ControlFrameLimit({ rate: 10, burst: 5 });
+    expect(limit.take(5, 1_000)).toBe(true);
+    limit.changeRate({ rate: 10, burst: 5 }, 1_000);
+    expect(limit.take(1, 1_099)).toBe(false);
+    expect(limit.take(1, 1_100)).toBe(true);
+    limit.changeRate({ rate: 100, burst: 5 }, 1_100);
+    expect(limit.take(1, 1_109)).toBe(false);
+    expect(limit.take(1, 1_110)).toBe(true);
+    limit.changeRate({ rate: 100, burst: 50 }, 90_000);
+    expect(limit.take(50, 90_000)).toBe(true);
+  });
 });

@@ -216,6 +216,35 @@ describe("a peer whose address is not known", () => {
   });
 });
 
+describe("a user known by an address", () => {
+  const forwarded = ["X-Forwarded-For", "192.0.2.9"];
+  type Row = [what: string, asked: Asked, isShared: boolean];
+  const rows: Row[] = [
+    ["that connects itself", {}, false],
+    ["behind a trusted proxy", { peer: TRUSTED, headers: forwarded }, false],
+    ["that is a trusted peer's own", { peer: TRUSTED }, false],
+    ["of an untrusted peer that forwards", { headers: forwarded }, true],
+    ["of one that forwards in RFC 7239's words", { headers: ["forwarded", "for=192.0.2.9"] }, true],
+    [
+      "of one that forwards by the configured header",
+      { headers: ["X-Real-IP", "192.0.2.9"], config: { clientIpHeader: "x-real-ip" } },
+      true,
+    ],
+    ["of a Unix socket that forwards", { peer: "", headers: forwarded }, false],
+    ["of a Unix socket that names none", { peer: "" }, true],
+    ["of a Unix socket that names no address", { peer: "", headers: ["X-Forwarded-For", "unknown"] }, true],
+  ];
+  test.each(rows)("%s may be many clients: %j %s", (_, asked, isShared) => {
+    expect(ask(asked).isSharedAddress).toBe(isShared);
+  });
+
+  test("is told from one with a name, whoever forwards it", () => {
+    const asked = { identity: { user: [query] }, headers: forwarded, url: "/?user=ann" };
+    expect(ask(asked)).toMatchObject({ user: "ann", isSharedAddress: false });
+    expect(ask({ ...asked, peer: "" }).isSharedAddress).toBe(false);
+  });
+});
+
 describe("the headers that only trusted peers may send", () => {
   test("are those that name the address and the identity, however they are spelled", () => {
     const identity = {

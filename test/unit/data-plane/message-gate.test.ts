@@ -10,8 +10,11 @@ import { decodeFrame, encodeFrame, type FrameSpec, opcodes } from "../../support
 const cells = new BucketCells(new SharedArrayBuffer(BYTES_PER_CELL * 64));
 let nextCell = 0;
 
+/** By how much the thread was kept from its timers so far. */
+let stoodStillMs = 0;
+
 function nowNs(): number {
-  return performance.now() * 1e6;
+  return (performance.now() + stoodStillMs) * 1e6;
 }
 
 /** A cell of its own for each: as a new user's. */
@@ -99,6 +102,7 @@ function ping(payload: string): FrameSpec {
 }
 
 beforeEach(() => {
+  stoodStillMs = 0;
   vi.useFakeTimers();
 });
 
@@ -183,6 +187,29 @@ describe("with delay", () => {
     fixture.pass(text("a"), text("b"), text("c"), text("d"));
     fixture.gate.changeLimits(limitsOf({}));
     expect(fixture.after(1_000).filter((each) => each.endsWith("(1)"))).toEqual(["b (1)", "c (1)", "d (1)"]);
+  });
+
+  test("a thread that was kept from its timers makes up for it, and so does the next read", () => {
+    const fixture = new Fixture({ messages: [bucket({ rate: 100, burst: 1 })] });
+    fixture.pass(text("a"), text("b"), text("c"), text("d"));
+    stoodStillMs = 60;
+    expect(fixture.after(10)).toEqual([
+      "after 10",
+      "b (1)",
+      "after 10",
+      "c (1)",
+      "after 10",
+      "d (1)",
+      "all passed",
+      "resume",
+    ]);
+    stoodStillMs += 4;
+    expect(fixture.pass(text("e"), text("f"), text("g"), text("h"), text("i"))).toEqual([
+      "delay 1, retry after 6",
+      "e f g h (4)",
+      "pause",
+      "held",
+    ]);
   });
 
   test("tokens that come while the gate decides leave nothing to wait for", () => {
@@ -287,6 +314,18 @@ describe("with a limit of bytes", () => {
     expect(fixture.after(1_400)).toContain("all passed");
     expect(fixture.gate.isWaiting).toBe(true);
     expect(fixture.after(1_200)).toEqual(["resume"]);
+  });
+
+  test("a thread that was kept from its timers costs no bytes", () => {
+    const fixture = new Fixture({ bytes: bucket({ rate: 1_000, burst: 100 }) });
+    const frame = text("x".repeat(94));
+    expect(fixture.pass(frame, frame).slice(1)).toEqual(["pause", "passed"]);
+    stoodStillMs = 90;
+    expect(fixture.after(101)).toEqual(["resume"]);
+    expect(fixture.pass(frame, frame).slice(1)).toEqual(["pause", "passed"]);
+    // 200 ms of debt less the 90 that it began late, and what timers are rounded by.
+    expect(fixture.after(107)).toEqual([]);
+    expect(fixture.after(3)).toEqual(["resume"]);
   });
 
   test("a source that goes takes its wait with it", () => {

@@ -95,6 +95,58 @@ describe("reserve", () => {
     expect(Math.abs(total / (nowNs / SECOND) - 10_000)).toBeLessThan(100);
   });
 
+  test.each([1, 50])(
+    "costs no rate by timers that are 100 ms late where it is told so, with a burst of %i",
+    (burst) => {
+      const bucket = newBucket({ rate: 1000, burst });
+      let nowNs = 0;
+      let total = 0;
+      while (nowNs < 10 * SECOND) {
+        const waitNs = bucket.reserve(1, nowNs);
+        if (waitNs > 0) bucket.goOn((nowNs += waitNs + 99e6));
+        total += 1;
+      }
+      expect(Math.abs(total / (nowNs / SECOND) - 1000)).toBeLessThan(10);
+    },
+  );
+
+  test("makes up for 100 ms of a thread that stood still, and no more", () => {
+    const bucket = newBucket({ rate: 1000, burst: 1 });
+    expect(bucket.take(1, 0)).toBe(1);
+    const waitNs = bucket.reserve(1, 0);
+    bucket.goOn(waitNs + SECOND);
+    expect(bucket.take(500, waitNs + SECOND)).toBe(101);
+    expect(bucket.take(500, waitNs + SECOND)).toBe(0);
+  });
+
+  test("owes nothing to a user who paused after a late wait", () => {
+    const bucket = newBucket({ rate: 1000, burst: 1 });
+    expect(bucket.take(1, 0)).toBe(1);
+    const waitNs = bucket.reserve(1, 0);
+    bucket.goOn(waitNs + 50e6);
+    expect(bucket.take(500, waitNs + 71e6)).toBe(1);
+  });
+
+  test.each([1, 3, 20])(
+    "loses none of 10 000/s between one read and the next, with a burst of %i",
+    (burst) => {
+      const bucket = newBucket({ rate: 10_000, burst });
+      let nowNs = 0;
+      let total = 0;
+      for (let read = 0; nowNs < 10 * SECOND; read++) {
+        const taken = bucket.take(40, nowNs);
+        for (let i = taken; i < 40; i++) {
+          const waitNs = bucket.reserve(1, nowNs);
+          if (waitNs > 0) nowNs += waitNs + 0.4e6;
+        }
+        total += 40;
+        // From the last message of one read to the next read it takes 0 to 3 ms.
+        nowNs += (read % 4) * 1e6;
+      }
+      expect(Math.abs(total / (nowNs / SECOND) - 10_000)).toBeLessThan(100);
+    },
+  );
+
   test("counts time in which nobody waited as idle, so that the burst stays what it is", () => {
     const bucket = newBucket({ rate: 1000, burst: 1 });
     expect(bucket.reserve(1, 0)).toBe(0);

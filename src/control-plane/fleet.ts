@@ -1,0 +1,138 @@
+// The backends of all pools and everything that changes their state: the configuration, the resolution
+// of their names, active checks, what real traffic sees, and the operator's hand.
+
+import type { Config } from "../config/schema.ts";
+import type { Log } from "../log.ts";
+import type { CloseOrder, FailureKind } from "../shared-memory/channel.ts";
+import type { Backend } from "./backend.ts";
+import { BackendStates, type HandSettings } from "./backend-states.ts";
+import { Departures } from "./departures.ts";
+import { HealthMonitor, type HealthTarget } from "./health/monitor.ts";
+import { NameResolver } from "./names.ts";
+import type { Place } from "./places.ts";
+import type { Pool, Slot } from "./pool.ts";
+import { Pools } from "./pools.ts";
+import { Rebalancer } from "./rebalancer.ts";
+
+interface FleetOptions {
+  readonly log: Log;
+  /** Milliseconds on the shared clock. */
+  readonly now: () => number;
+  /** Open connections of a backend. */
+  readonly openOn: (backend: Backend) => readonly Place[];
+  readonly close: (place: Place, reason: CloseOrder) => void;
+  /** A pool may have room for who waits. */
+  readonly onRoom: (pool: Pool) => void;
+}
+
+export class Fleet {
+  readonly pools: Pools;
+  readonly #now: () => number;
+  readonly #names: NameResolver;
+  readonly #health: HealthMonitor;
+  readonly #departures: Departures<Place>;
+  readonly #states: BackendStates;
+  readonly #rebalancer: Rebalancer;
+  #config: Config | null = null;
+  #isFirstRoundOver = false;
+
+  constructor(options: FleetOptions) {
+    const { log, now, openOn, close } = options;
+    this.#now = now;
+    this.pools = new Pools(now);
+    this.#departures = new Departures({ openOn, close, now });
+    this.#states = new BackendStates({ log, now, departures: this.#departures, onRoom: options.onRoom });
+    this.#rebalancer = new Rebalancer({ openOn, close });
+    this.#names = new NameResolver({ log, onChange: () => this.#refresh() });
+    this.#health = new HealthMonitor({
+      now,
+      onChange: (poolName, id, isUp, reason) => {
+        const found = this.find(poolName, id);
+        if (found !== undefined) this.#states.observe(found.pool, found.backend, isUp, reason);
+      },
+      onRecovery: (poolName, id) => {
+        const found = this.find(poolName, id);
+        if (found !== undefined) this.#states.recovered(found.pool, found.backend);
+      },
+    });
+  }
+
+  /** Each backend's name was looked up and its first check is over. Stays true: a reload unsettles nobody. */
+  get isFirstRoundOver(): boolean {
+    this.#isFirstRoundOver ||= this.#names.isFirstRoundOver && this.#health.isFirstRoundOver;
+    return this.#isFirstRoundOver;
+  }
+
+  configure(config: Config): void {
+    this.#config = config;
+    this.#names.configure(config);
+    this.#refresh();
+  }
+
+  /** Undefined where there is no such backend. */
+  find(poolName: string, id: string): { pool: Pool; backend: Backend } | undefined {
+    const pool = this.pools.find(poolName);
+    const backend = pool?.find(id);
+    return pool === undefined || backend === undefined ? undefined : { pool, backend };
+  }
+
+  /** What an operator decides; it holds until changed again, also over reloads. */
+  set(poolName: string, id: string, settings: HandSettings): Backend | undefined {
+    const found = this.find(poolName, id);
+    if (found !== undefined) this.#states.set(found.pool, found.backend, settings);
+    return found?.backend;
+  }
+
+  /** A dial failed, and the backend is to blame. */
+  failed(poolName: string, id: string, kind: FailureKind, user: string): void {
+    const found = this.find(poolName, id);
+    if (found !== undefined) this.#states.failed(found.pool, found.backend, kind, user);
+  }
+
+  /** An open connection ended without a Close of the backend. */
+  lost({ pool, backend }: Slot, user: string): void {
+    this.#states.failed(pool, backend, "lost", user);
+  }
+
+  /** Called now and then. */
+  sweep(): void {
+    const nowMs = this.#now();
+    for (const pool of this.pools.all) {
+      pool.affinity.sweep(nowMs, AFFINITY_SWEEP_STEPS);
+      this.#rebalancer.advance(pool, nowMs);
+    }
+  }
+
+  stop(): void {
+    this.#names.stop();
+    this.#health.stop();
+    this.#states.stop();
+    this.#departures.stop();
+  }
+
+  #refresh(): void {
+    const config = this.#config;
+    if (config === null) return;
+    const isFirst = [...this.pools.all].length === 0;
+    const changes = this.pools.configure(config, (pool) => this.#names.specsOf(pool));
+    for (const [pool, change] of changes) {
+      if (isFirst) continue;
+      this.#states.listChanged(pool, change);
+    }
+    this.#health.configure(this.#targets(config));
+  }
+
+  #targets(config: Config): HealthTarget[] {
+    const targets: HealthTarget[] = [];
+    for (const pool of this.pools.all) {
+      const check = config.pools[pool.name]?.healthCheck ?? null;
+      for (const { isListed, spec } of pool.backends) {
+        if (isListed) targets.push({ pool: pool.name, check, ...spec });
+      }
+    }
+    return targets;
+  }
+}
+
+/** Affinity entries that one sweep looks at. */
+const AFFINITY_SWEEP_STEPS = 5_000;

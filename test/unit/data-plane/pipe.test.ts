@@ -1,0 +1,186 @@
+// One direction of a relay between sockets that are none: what the end-to-end tests cannot time, or see.
+import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
+
+import type { SourceLimits } from "../../../src/data-plane/connection-limits.ts";
+import type { GateLimits } from "../../../src/data-plane/message-gate.ts";
+import type { PipeOwner } from "../../../src/data-plane/pipe-owner.ts";
+import { Pipe } from "../../../src/data-plane/pipe.ts";
+import { Bucket, BucketCells, BYTES_PER_CELL } from "../../../src/shared-memory/gcra.ts";
+import { FakeSocket } from "../../support/fake-socket.ts";
+import { encodeFrame, type FrameSpec, opcodes } from "../../support/frames.ts";
+
+const ping = { opcode: opcodes.ping };
+const close = { opcode: opcodes.close };
+
+beforeEach(() => {
+  vi.useFakeTimers();
+});
+
+afterEach(() => {
+  vi.useRealTimers();
+});
+
+function text(payload: string, more: Partial<FrameSpec> = {}): FrameSpec {
+  return { opcode: opcodes.text, payload, ...more };
+}
+
+/** A pipe, what it told its owner, and what it wrote. */
+class Fixture {
+  readonly told: string[] = [];
+  readonly pipe: Pipe;
+  readonly #sink = new FakeSocket();
+  readonly #isMasked: boolean;
+
+  constructor(direction: "from client" | "from backend") {
+    this.#isMasked = direction === "from client";
+    const tell = (what: string) => () => void this.told.push(what);
+    const owner: PipeOwner = {
+      onCloseReceived: tell("close received"),
+      onCloseSent: tell("close sent"),
+      onProtocolError: tell("protocol error"),
+      onMessageTooBig: tell("too big"),
+      onControlFlood: tell("control flood"),
+      onLimited: tell("limited"),
+      onDelayed: tell("delayed"),
+      onRateExceeded: tell("rate exceeded"),
+      onSourceEnd: tell("source end"),
+      onSourceClosed: tell("source closed"),
+      onDrain: tell("drain"),
+    };
+    this.pipe = new Pipe({
+      owner,
+      source: new FakeSocket().asSocket,
+      sink: this.#sink.asSocket,
+      masked: this.#isMasked,
+      reservedBits: 0,
+      counters: { cells: new Float64Array(2), messages: 0, bytes: 1 },
+    });
+  }
+
+  /** The bytes of these frames, as this pipe's source sends them. */
+  bytes(...frames: FrameSpec[]): Buffer {
+    const mask = this.#isMasked ? { maskingKey: Buffer.alloc(4) } : {};
+    return Buffer.concat(frames.map((frame) => encodeFrame({ ...mask, ...frame })));
+  }
+
+  /** Reads these frames as one chunk; returns its size. */
+  read(...frames: FrameSpec[]): number {
+    const chunk = this.bytes(...frames);
+    this.pipe.onData(chunk);
+    return chunk.length;
+  }
+
+  limit(limits: Partial<SourceLimits>): void {
+    const unlimited = { messages: null, maxMessageBytes: Number.POSITIVE_INFINITY, controlFrames: null };
+    this.pipe.limit({ ...unlimited, ...limits }, () => performance.now() * 1e6);
+  }
+
+  get written(): Buffer {
+    return Buffer.concat(this.#sink.written);
+  }
+}
+
+function oneMessageAMinute(onExceed: GateLimits["onExceed"]): GateLimits {
+  const cells = new BucketCells(new SharedArrayBuffer(BYTES_PER_CELL));
+  const bucket = new Bucket(cells, 0, { rate: 1 / 60, burst: 1 });
+  return { messages: [bucket], bytes: null, onExceed, maxDelayMs: 600_000 };
+}
+
+describe("what was read", () => {
+  test("counts where the message is dropped", () => {
+    const fixture = new Fixture("from client");
+    fixture.limit({ messages: oneMessageAMinute("drop") });
+    const passed = fixture.read(text("a"));
+    const dropped = fixture.read(text("b"));
+    expect(fixture.written).toHaveLength(passed);
+    expect(fixture.pipe.bytesRead).toBe(passed + dropped);
+  });
+
+  test("counts at once where the message waits", () => {
+    const fixture = new Fixture("from client");
+    fixture.limit({ messages: oneMessageAMinute("delay") });
+    const sizes = [fixture.read(text("a")), fixture.read(text("b"))];
+    expect(fixture.pipe.bytesRead).toBe((sizes[0] ?? 0) + (sizes[1] ?? 0));
+    expect(fixture.written).toHaveLength(sizes[0] ?? 0);
+    fixture.pipe.stop();
+  });
+
+  test("counts behind a Close of ours, and where a header is not whole", () => {
+    const fixture = new Fixture("from client");
+    fixture.pipe.close(fixture.bytes(close));
+    const sizes = [fixture.read(text("late")), fixture.read(ping)];
+    fixture.pipe.onData(fixture.bytes(ping).subarray(0, 1));
+    expect(fixture.pipe.bytesRead).toBe((sizes[0] ?? 0) + (sizes[1] ?? 0) + 1);
+  });
+});
+
+describe("a text of ours", () => {
+  const notice = Buffer.from(encodeFrame(text("notice")));
+  const firstPart = text("1", { fin: false });
+  const lastPart = { opcode: opcodes.continuation, payload: "2" };
+
+  /** A pipe in the middle of a fragmented message, with a text that waits for its end. */
+  function waiting(): Fixture {
+    const fixture = new Fixture("from backend");
+    fixture.read(firstPart);
+    fixture.pipe.notify(notice);
+    expect(fixture.written).toEqual(fixture.bytes(firstPart));
+    return fixture;
+  }
+
+  test("goes out at once between messages", () => {
+    const fixture = new Fixture("from backend");
+    fixture.pipe.notify(notice);
+    expect(fixture.written).toEqual(notice);
+  });
+
+  test("waits for the end of the message in flight, control frames let by", () => {
+    const fixture = waiting();
+    fixture.read(ping);
+    fixture.read(lastPart, ping);
+    expect(fixture.written).toEqual(fixture.bytes(firstPart, ping, lastPart, ping, text("notice")));
+  });
+
+  test("goes before the message that follows in the same chunk", () => {
+    const fixture = waiting();
+    fixture.read(lastPart, text("next"), firstPart);
+    const expected = fixture.bytes(firstPart, lastPart, text("notice"), text("next"), firstPart);
+    expect(fixture.written).toEqual(expected);
+  });
+
+  // RFC 6455 §5.5.1: nothing follows a Close.
+  test("does not follow the source's Close", () => {
+    const fixture = waiting();
+    fixture.read(lastPart, close);
+    expect(fixture.written).toEqual(fixture.bytes(firstPart, lastPart, close));
+    expect(fixture.told).toEqual(["close received"]);
+  });
+
+  test("does not count as a message of the source", () => {
+    const fixture = waiting();
+    const passed = fixture.read(lastPart) + fixture.bytes(firstPart).length;
+    expect(fixture.pipe.writer).toMatchObject({ messages: 1, bytes: passed });
+  });
+});
+
+describe("the limit of control frames", () => {
+  const controlFrames = { rate: 1, burst: 3 };
+
+  test("is not filled up by a reload, nor by a change of the user's buckets", () => {
+    const fixture = new Fixture("from client");
+    fixture.limit({ controlFrames });
+    fixture.read(ping, ping, ping);
+    fixture.limit({ controlFrames });
+    expect(fixture.told).toEqual([]);
+    fixture.read(ping);
+    expect(fixture.told).toEqual(["control flood"]);
+  });
+
+  test("is lifted by a reload", () => {
+    const fixture = new Fixture("from client");
+    fixture.limit({ controlFrames });
+    fixture.limit({ controlFrames: null });
+    fixture.read(ping, ping, ping, ping);
+    expect(fixture.told).toEqual([]);
+  });
+});
