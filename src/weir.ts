@@ -251,7 +251,11 @@ export class Weir {
     this.#log.warn("no affinity for users behind a forwarder that is not trusted", {
       pool,
       address,
-      fix: `trustedProxies: [loopback, "${address}"]`,
+      // A Unix socket has no address: whoever is behind it names none, or is not believed.
+      fix:
+        address === ""
+          ? `have the proxy behind the Unix socket send ${this.#config.clientIpHeader}`
+          : `add "${address}" to trustedProxies`,
     });
   }
 
