@@ -17,10 +17,10 @@ test("a hundred reloads under load lose no message, no connection and no upgrade
   const options = { pool: { onRemove: { mode: "keep" } }, config: { threads: 2 } };
   const weir = await startInFrontOf(listOf(0), options);
   const clients = await Promise.all(Array.from({ length: 40 }, () => openClient(weir.url)));
-  let isOver = false;
+  const over = new AbortController();
   const talks = clients.map(async (client) => {
     let answered = 0;
-    for (; !isOver; answered += 1) {
+    for (; !over.signal.aborted; answered += 1) {
       const text = `message ${answered}`;
       expect(await client.ask(text)).toBe(text);
     }
@@ -35,7 +35,7 @@ test("a hundred reloads under load lose no message, no connection and no upgrade
     seen.add(client.backendId);
     await client.close(1000);
   }
-  isOver = true;
+  over.abort();
   for (const answered of await Promise.all(talks)) expect(answered).toBeGreaterThan(0);
   expect(seen).toEqual(new Set(["a", "b", "c"]));
 });
