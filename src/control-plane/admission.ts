@@ -201,9 +201,10 @@ export class Admission {
     const place = this.#places.find(worker, id);
     if (place === undefined || place.slot === null || place.state !== "dialling") return null;
     place.state = "open";
-    const pool = place.slot.pool.name;
-    this.#open.of(place.request.tier, pool).count += 1;
-    return pool;
+    const { pool } = place.slot;
+    pool.opened(place.slot);
+    this.#open.of(place.request.tier, pool.name).count += 1;
+    return pool.name;
   }
 
   /** Gives a grant back, or ends a wait; returns where it was, or null where it is unknown or had none. */

@@ -110,6 +110,7 @@ export class BackendStates {
       this.#options.log.info("backend listed again", { pool: pool.name, backend: backend.id });
       if (backend.operatorState === "active") this.#onBack(pool, backend);
     }
+    this.#refresh(pool);
     this.#options.onRoom(pool);
   }
 
@@ -146,7 +147,7 @@ export class BackendStates {
   }
 
   #onBack(pool: Pool, backend: Backend): void {
-    pool.refresh();
+    this.#refresh(pool);
     if (!backend.isReady) return;
     this.#options.departures.cancel(backend);
     if (pool.config.slowStart !== null) backend.slowSinceMs = this.#options.now();
@@ -155,10 +156,21 @@ export class BackendStates {
   }
 
   #onAway(pool: Pool): void {
-    pool.refresh();
+    this.#refresh(pool);
     if (pool.ready.length > 0 || this.#deserted.has(pool)) return;
     this.#deserted.add(pool);
     this.#options.log.error("pool has no backend left that may be given work", { pool: pool.name });
+  }
+
+  /** An ejection is a doubt: where nobody else is left any more, it is over. */
+  #refresh(pool: Pool): void {
+    pool.refresh();
+    if (pool.ready.length > 0) return;
+    for (const backend of pool.backends) {
+      const { isEjected, isListed, operatorState, isUp } = backend;
+      if (!isEjected || !isListed || operatorState !== "active" || !isUp) continue;
+      this.#endEjection(pool, backend, "no other backend is left");
+    }
   }
 
   #sendAway(backend: Backend, { mode, grace, spread }: PoolConfig["onRemove"]): void {

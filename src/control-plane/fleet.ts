@@ -100,6 +100,8 @@ export class Fleet {
     for (const pool of this.pools.all) {
       pool.affinity.sweep(nowMs, AFFINITY_SWEEP_STEPS);
       this.#rebalancer.advance(pool, nowMs);
+      // Without upgrades nobody else would see that a slow start is over.
+      for (const backend of pool.backends) backend.effectiveWeight(nowMs, pool.config.slowStart);
     }
   }
 

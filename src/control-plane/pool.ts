@@ -21,6 +21,8 @@ export interface Slot {
   readonly backend: Backend;
   /** Whom the affinity table counts the connection for; null where it does not. */
   readonly affineUser: string | null;
+  /** Null where its client has none. */
+  readonly affinity: AffinityResult | null;
 }
 
 /** What a new list did to the backends. */
@@ -150,14 +152,22 @@ export class Pool {
     return backend;
   }
 
-  /** A connection takes its slot, and its client belongs here from now on. */
-  acquire(backend: Backend, request: AdmitRequest): Slot {
+  /**
+   * A connection takes its slot, and its client belongs here from now on.
+   * @param before the slot on a backend that has failed it
+   */
+  acquire(backend: Backend, request: AdmitRequest, before: Slot | null = null): Slot {
     backend.connections += 1;
     this.#unsettled.delete(request.user);
-    if (this.#hasAffinity(request)) this.affinityResults[this.#resultFor(backend, request)] += 1;
+    const affinity = before === null ? this.#resultFor(backend, request) : movedFrom(before);
     const isAffine = this.#knowsByUser(request);
     if (isAffine) this.affinity.hold(request.user, backend.id);
-    return { pool: this, backend, affineUser: isAffine ? request.user : null };
+    return { pool: this, backend, affineUser: isAffine ? request.user : null, affinity };
+  }
+
+  /** The connection is open: once, whatever its dials came to, what became of its affinity counts. */
+  opened({ affinity }: Slot): void {
+    if (affinity !== null) this.affinityResults[affinity] += 1;
   }
 
   release({ backend, affineUser }: Slot): void {
@@ -202,7 +212,8 @@ export class Pool {
     return this.#byCookie.get(request.cookie) ?? null;
   }
 
-  #resultFor(backend: Backend, request: AdmitRequest): AffinityResult {
+  #resultFor(backend: Backend, request: AdmitRequest): AffinityResult | null {
+    if (!this.#hasAffinity(request)) return null;
     const isKnown = this.#knowsByUser(request)
       ? this.affinity.find(request.user, this.#now()) !== null
       : request.cookie !== null;
@@ -230,4 +241,9 @@ export class Pool {
     this.#backends.delete(backend.id);
     this.#byCookie.delete(backend.cookie);
   }
+}
+
+/** Who was not known before the dial that failed is still a new one. */
+function movedFrom({ affinity }: Slot): AffinityResult | null {
+  return affinity === "kept" ? "moved" : affinity;
 }

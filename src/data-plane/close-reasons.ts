@@ -10,6 +10,7 @@ interface CloseReason {
   /** Close reason text that the client reads. */
   readonly text: string;
   readonly backend: Goodbye;
+  /** Whose end it is where Weir orders it; a side that goes by itself is told apart where that is seen. */
   readonly by: "client" | "backend" | "weir";
 }
 
@@ -18,7 +19,7 @@ const { goingAway, protocolError, messageTooBig, policyViolation, serviceRestart
 export const CLOSE_REASONS = {
   draining: { client: goingAway, text: "server shutting down", backend: goingAway, by: "weir" },
   backend_draining: { client: serviceRestart, text: "backend draining", backend: goingAway, by: "weir" },
-  backend_lost: { client: serviceRestart, text: "backend lost", backend: "cut", by: "backend" },
+  backend_lost: { client: serviceRestart, text: "backend lost", backend: "cut", by: "weir" },
   client_lost: { client: "cut", text: "", backend: "cut", by: "client" },
   rate: { client: policyViolation, text: "message rate exceeded", backend: goingAway, by: "weir" },
   abuse: { client: policyViolation, text: "abuse", backend: goingAway, by: "weir" },

@@ -183,6 +183,30 @@ describe("an ejection", () => {
     expect(readyIds()).toEqual(["b"]);
   });
 
+  test("is over where no other backend is left, and not before", () => {
+    start({ onRemove: { mode: "keep" } }, ["a", "b", "c"]);
+    fail("a");
+    states.observe(pool, backend("b"), false, "");
+    expect(readyIds()).toEqual(["c"]);
+    states.set(pool, backend("c"), { state: "draining" });
+    expect(readyIds()).toEqual(["a"]);
+    expect(lines.slice(-2)).toEqual(["info: backend set by hand c", "info: backend no longer ejected a"]);
+
+    start({}, ["a", "b"]);
+    fail("a");
+    states.set(pool, backend("a"), { state: "draining" });
+    states.observe(pool, backend("b"), false, "");
+    // What an operator has drained serves nobody, ejected or not; and serves once that is taken back.
+    expect(readyIds()).toEqual([]);
+    states.set(pool, backend("a"), { state: "active" });
+    expect(readyIds()).toEqual(["a"]);
+
+    start({}, ["a", "b"]);
+    fail("a");
+    reload({}, ["a"]);
+    expect(readyIds()).toEqual(["a"]);
+  });
+
   test("does not happen with `outlier: off`, and is over for a backend that is removed", () => {
     start({ outlier: "off" });
     fail("a", 100);

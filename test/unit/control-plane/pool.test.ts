@@ -36,7 +36,9 @@ function poolOf(backends: readonly BackendInput[], affinity: PoolInput["affinity
     take: (more = {}, tried = none) => {
       const picked = pool.pick(requestOf(more), tried);
       if (typeof picked === "string") return picked;
-      slots.push(pool.acquire(picked, requestOf(more)));
+      const slot = pool.acquire(picked, requestOf(more));
+      pool.opened(slot);
+      slots.push(slot);
       return picked.id;
     },
   };
@@ -171,6 +173,20 @@ describe("affinity by user", () => {
     pool.refresh();
     expect([take({ user: "ann" }), take({ user: "ann" })]).toEqual([other, other]);
     expect(pool.affinityResults).toEqual({ new: 1, moved: 1, kept: 2 });
+  });
+
+  test("is counted once for a connection, whatever its dials came to", () => {
+    const { pool } = poolOf(backends, { by: "user" });
+    const [a, b] = [...pool.backends];
+    if (a === undefined || b === undefined) throw new Error("there are two");
+    const request = requestOf({ user: "ann" });
+    pool.opened(pool.acquire(b, request, pool.acquire(a, request)));
+    expect(pool.affinityResults).toEqual({ new: 1, moved: 0, kept: 0 });
+    pool.opened(pool.acquire(a, request, pool.acquire(b, request)));
+    expect(pool.affinityResults).toEqual({ new: 1, moved: 1, kept: 0 });
+    const shared = requestOf({ isSharedAddress: true });
+    pool.opened(pool.acquire(b, shared, pool.acquire(a, shared)));
+    expect(pool.affinityResults).toEqual({ new: 1, moved: 1, kept: 0 });
   });
 
   test("is not had by users who are known only by an address that others share", () => {
