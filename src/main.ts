@@ -53,13 +53,13 @@ async function run(source: ConfigSource): Promise<void> {
   printWarnings(loaded.warnings);
   if (!loaded.ok)
     throw new FatalError(loaded.errors.map((one) => formatProblem(one)).join("\n"), ExitCode.usage);
+  const ending = onFirstSignal(["SIGTERM", "SIGINT"]);
   const [{ start }, { createLog }, { Reloader }] = await Promise.all([
     import("./weir.ts"),
     import("./log.ts"),
     import("./reloader.ts"),
   ]);
   const log = createLog(loaded.config.log);
-  const ending = onFirstSignal(["SIGTERM", "SIGINT"]);
   const reloader =
     source.kind === "file" ? new Reloader({ file: source.file, env: { ...process.env }, log }) : null;
   process.on("SIGHUP", () => {
@@ -71,7 +71,8 @@ async function run(source: ConfigSource): Promise<void> {
 
   for (const url of weir.addresses.listeners) process.stdout.write(`listening on ${url}\n`);
   if (weir.addresses.admin !== null) process.stdout.write(`admin on ${weir.addresses.admin}\n`);
-  await ending;
+  // A drain that the admin API was asked for ends the process as well; a first signal then waits for it.
+  await Promise.race([ending, weir.drainBegun]);
   reloader?.close();
   await weir.close();
   log.flush();
@@ -99,7 +100,7 @@ async function demo({ port, adminPort }: Extract<Command, { name: "demo" }>): Pr
   const { runDemo } = await import("./demo/demo.ts");
   const ending = onFirstSignal(["SIGTERM", "SIGINT", "SIGHUP"]);
   const running = await runDemo({ port, adminPort });
-  await ending;
+  await Promise.race([ending, running.drainBegun]);
   await running.close();
   process.exit(ExitCode.ok);
 }

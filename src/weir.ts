@@ -68,6 +68,7 @@ export class Weir {
   #isReady = false;
   #isDraining = false;
   #drained: Promise<void> | null = null;
+  readonly #drainBegun = Promise.withResolvers<void>();
   #closed: Promise<void> | null = null;
   #sweepTimer: NodeJS.Timeout | null = null;
 
@@ -130,7 +131,12 @@ export class Weir {
         : new AdminServer(config.admin, {
             metrics: this.#metrics,
             isReady: (pool) => this.#isReadyFor(pool),
-            api: { fleet: this.#fleet, waiting: () => this.#admission.waiting, reloads },
+            api: {
+              fleet: this.#fleet,
+              waiting: () => this.#admission.waiting,
+              reloads,
+              drain: () => void this.drain(),
+            },
           });
   }
 
@@ -153,6 +159,11 @@ export class Weir {
   /** The configuration that is in effect. */
   get config(): Config {
     return this.#config;
+  }
+
+  /** Resolves when a drain begins, whoever asks for it. */
+  get drainBegun(): Promise<void> {
+    return this.#drainBegun.promise;
   }
 
   /** The data-plane threads. */
@@ -196,7 +207,10 @@ export class Weir {
     this.#log.configure?.(config.log);
   }
 
-  /** Stops accepting, says goodbye to every connection with 1001, and resolves when they are gone. */
+  /**
+   * Fails `/readyz`, stops accepting after `shutdown.readyDelay`, says goodbye to every connection with 1001,
+   * and resolves when they are gone; later calls wait for the same end.
+   */
   async drain(): Promise<void> {
     this.#isReady = false;
     this.#isDraining = true;
@@ -204,8 +218,11 @@ export class Weir {
       admission: this.#admission,
       workers: this.#workers,
       shutdown: this.#config.shutdown,
+      closeTimeoutMs: this.#config.timeouts.close,
+      saveState: async () => {},
       log: this.#log,
     });
+    this.#drainBegun.resolve();
     await this.#drained;
   }
 

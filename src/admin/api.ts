@@ -15,6 +15,8 @@ export interface ApiSources {
   readonly waiting: () => readonly { queue: string; length: number }[];
   /** Null where Weir was not started from a file. */
   readonly reloads: Pick<Reloader, "reload" | "dryRun"> | null;
+  /** Begins the shutdown; once is as good as twice. */
+  readonly drain: () => void;
 }
 
 export interface ApiRequest {
@@ -60,6 +62,11 @@ export async function answerApi(request: ApiRequest, sources: ApiSources): Promi
   if (kind === "reload" && segments.length === 2) {
     expectMethod(request, "POST");
     return await reload(request, sources);
+  }
+  if (kind === "drain" && segments.length === 2) {
+    expectMethod(request, "POST");
+    sources.drain();
+    return { status: 202, body: { draining: true } };
   }
   if (kind !== "pools") return null;
   if (segments.length === 2) {

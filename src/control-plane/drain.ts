@@ -1,57 +1,79 @@
-// The planned goodbye of the whole process: no new work, 1001 to every open connection, the answers that
-// plain requests still wait for, then the end.
+// The planned goodbye of the whole process, step by step: a last time of service, no new work, a notice, a
+// time to leave, 1001 to whoever is still there, the answers that plain requests wait for, then the end.
 
 import type { ShutdownConfig } from "../config/schema.ts";
-import type { Log } from "../log.ts";
+import type { Log, LogFields } from "../log.ts";
 import type { Admission } from "./admission.ts";
 import type { Workers } from "./workers.ts";
 
 const PROGRESS_INTERVAL_MS = 1_000;
 const POLL_INTERVAL_MS = 20;
 
-/** For the threads to report what was cut: its access lines and counts would end with them. */
-const CUT_REPORT_MS = 500;
+/** However long the spread is, closes come at least this fast. */
+const MIN_CLOSES_PER_MS = 50 / 1_000;
+
+/**
+ * Share of the timeout, and milliseconds at the most, that its end is kept free for: the threads report what
+ * was cut, since its access lines and counts would end with them.
+ */
+const REPORT_SHARE = 0.1;
+const MAX_REPORT_MS = 500;
 
 interface DrainOptions {
   readonly admission: Pick<Admission, "startDraining" | "connections" | "requests">;
   readonly workers: Pick<Workers, "stopListening" | "broadcast">;
-  readonly shutdown: Pick<ShutdownConfig, "timeout">;
+  readonly shutdown: ShutdownConfig;
+  /** How long peers have for their Close, `timeouts.close`. */
+  readonly closeTimeoutMs: number;
+  /** Writes the state down; it logs its own failures. */
+  readonly saveState: () => Promise<void>;
   readonly log: Log;
 }
 
 /** Resolves when no connection or request is left, or `shutdown.timeout` has passed and the rest was cut. */
-export async function drain({ admission, workers, shutdown, log }: DrainOptions): Promise<void> {
-  const deadlineMs = performance.now() + shutdown.timeout;
-  const left = () => ({ connections: admission.connections, requests: admission.requests.total });
-  const isEmpty = (): boolean => left().connections === 0 && left().requests === 0;
-  admission.startDraining();
-  const stopped = workers.stopListening();
-  // Each thread takes the two in this order; one that does not answer holds up nobody else's goodbye.
-  workers.broadcast({ type: "close-all", reason: "draining" });
-  const isStopped = await isDoneWithin(stopped, shutdown.timeout);
-  log.info("draining", left());
-  let reportAtMs = performance.now() + PROGRESS_INTERVAL_MS;
-  await poll(() => {
-    if (performance.now() >= reportAtMs) {
-      reportAtMs += PROGRESS_INTERVAL_MS;
-      log.info("draining", left());
-    }
-    return isEmpty();
-  }, deadlineMs);
-  if (isStopped && isEmpty()) return;
-  log.warn("shutdown timeout reached, cutting connections", left());
-  workers.broadcast({ type: "destroy-all" });
-  await poll(isEmpty, performance.now() + CUT_REPORT_MS);
+export async function drain(options: DrainOptions): Promise<void> {
+  const { admission, log } = options;
+  const progress = setInterval(() => log.info("draining", left(admission)), PROGRESS_INTERVAL_MS);
+  try {
+    await takeSteps(options);
+  } finally {
+    clearInterval(progress);
+  }
 }
 
-async function isDoneWithin(task: Promise<void>, timeoutMs: number): Promise<boolean> {
-  const timeout = Promise.withResolvers<boolean>();
-  const timer = setTimeout(() => timeout.resolve(false), timeoutMs);
-  try {
-    return await Promise.race([task.then(() => true), timeout.promise]);
-  } finally {
-    clearTimeout(timer);
+async function takeSteps(options: DrainOptions): Promise<void> {
+  const { admission, workers, shutdown, log } = options;
+  const endMs = performance.now() + shutdown.timeout;
+  const cutAtMs = endMs - Math.min(shutdown.timeout * REPORT_SHARE, MAX_REPORT_MS);
+  const lastCloseAtMs = cutAtMs - options.closeTimeoutMs;
+  if (shutdown.readyDelay > 0) {
+    log.info("shutdown begins, everything is still served", { readyDelayMs: shutdown.readyDelay });
+    await poll(() => false, Math.min(performance.now() + shutdown.readyDelay, lastCloseAtMs));
   }
+  let areListenersClosed = false;
+  void workers.stopListening().then(() => (areListenersClosed = true));
+  // Whoever is refused now and comes back at once must not find the listeners open.
+  admission.startDraining();
+  log.info("draining", left(admission));
+  workers.broadcast({ type: "announce-drain", graceMs: shutdown.grace });
+  await poll(() => admission.connections === 0, Math.min(performance.now() + shutdown.grace, lastCloseAtMs));
+  let isSaved = false;
+  void options.saveState().then(() => (isSaved = true));
+  const withinMs = Math.max(0, lastCloseAtMs - performance.now());
+  const spreadMs = Math.min(shutdown.spread, admission.connections / MIN_CLOSES_PER_MS, withinMs);
+  workers.broadcast({ type: "close-all", reason: "draining", spreadMs, withinMs });
+  const isEmpty = (): boolean => admission.connections === 0 && admission.requests.total === 0;
+  await poll(() => areListenersClosed && isEmpty(), cutAtMs);
+  if (!areListenersClosed || !isEmpty()) {
+    log.warn("shutdown timeout reached, cutting connections", left(admission));
+    workers.broadcast({ type: "destroy-all" });
+    await poll(isEmpty, endMs);
+  }
+  await poll(() => isSaved, endMs);
+}
+
+function left({ connections, requests }: DrainOptions["admission"]): LogFields {
+  return { connections, requests: requests.total };
 }
 
 /** Resolves when it is so, or at the deadline. */

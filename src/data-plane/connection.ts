@@ -10,6 +10,7 @@ import { buildCloseFrame, buildFrame } from "../ws/frame-builder.ts";
 import { CloseCode, MASKING_KEY_BYTES, Opcode, type ProtocolError } from "../ws/protocol.ts";
 import type { SourceLimits } from "./connection-limits.ts";
 import { CLOSE_REASONS, type CloseReasonName, type Goodbye } from "./close-reasons.ts";
+import type { FinishingUnit } from "./finishing.ts";
 import type { PipeOwner } from "./pipe-owner.ts";
 import { Pipe } from "./pipe.ts";
 import { attachPipe } from "./relayed-socket.ts";
@@ -47,6 +48,8 @@ export class Connection implements PipeOwner {
   #end: ConnectionEnd | null = null;
   /** Weir has said goodbye itself: what the sides do from then on is no news. */
   #isLeaving = false;
+  /** What our Close waits for the end of. */
+  #unit: FinishingUnit = "frame";
   #closeTimer: NodeJS.Timeout | null = null;
   #openSockets = 2;
 
@@ -97,14 +100,18 @@ export class Connection implements PipeOwner {
     attachPipe(this.#toClient);
   }
 
-  /** Weir's own goodbye to both sides, as the table of reasons has it. */
+  /**
+   * Weir's own goodbye to both sides, as the table of reasons has it. At a shutdown a message in flight is
+   * delivered whole before it, in its own time; else only a frame is.
+   */
   close(reason: CloseReasonName): void {
     if (this.#isLeaving) return;
     this.#isLeaving = true;
+    if (reason === "draining") this.#unit = "message";
     const entry = CLOSE_REASONS[reason];
     const client = this.#clientGoodbye(reason, entry.client);
     this.#endAs({ code: client === "cut" ? CloseCode.abnormal : client, by: entry.by, reason });
-    // At a shutdown a frame in flight may take until its deadline; the peers' time begins at our Close.
+    // At a shutdown a message in flight may take until its deadline; the peers' time begins at our Close.
     if (reason !== "draining") this.#startCloseTimer();
     this.#sayGoodbye(this.#toClient, client, entry.text);
     this.#sayGoodbye(this.#toBackend, entry.backend, "");
@@ -213,7 +220,7 @@ export class Connection implements PipeOwner {
   #sayGoodbye(pipe: Pipe, goodbye: Goodbye, text: string): void {
     if (goodbye === "cut") return this.#cut(pipe);
     const maskingKey = pipe === this.#toBackend ? randomBytes(MASKING_KEY_BYTES) : null;
-    pipe.close(buildCloseFrame({ code: goodbye, reason: text, maskingKey }));
+    pipe.close(buildCloseFrame({ code: goodbye, reason: text, maskingKey }), this.#unit);
   }
 
   /** Ends the sink without a Close, once what was written to it is flushed. */
@@ -237,9 +244,10 @@ export class Connection implements PipeOwner {
     if (this.#closeTimer !== null) return;
     const before = this.#progress();
     this.#closeTimer = setTimeout(() => {
-      // Weir's own goodbye is strict. After a peer's, what was sent before it may still be under way to a
-      // slow reader, for as long as that one reads.
-      if (this.#end?.by === "weir" || this.#progress() === before) return this.destroy();
+      // What was sent before the goodbye may still be under way to a slow reader, for as long as that one
+      // reads. Weir's own goodbye is strict, but at a shutdown, which has a deadline of its own.
+      const isStrict = this.#end?.by === "weir" && this.#end.reason !== "draining";
+      if (isStrict || this.#progress() === before) return this.destroy();
       this.#closeTimer = null;
       this.#startCloseTimer();
     }, this.#options.closeTimeoutMs);

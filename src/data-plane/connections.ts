@@ -2,8 +2,9 @@
 // until their end.
 
 import type { OnExceed } from "../config/schema-limits.ts";
+import type { NoticesConfig } from "../config/schema-routes.ts";
 import type { BucketView } from "../shared-memory/bucket-table.ts";
-import type { BucketCells, ConnectionSummary } from "../shared-memory/channel.ts";
+import type { BucketCells, ConnectionSummary, ToWorker } from "../shared-memory/channel.ts";
 import type { SharedClock } from "../shared-memory/clock.ts";
 import { Counter } from "../shared-memory/counters.ts";
 import { canDropMessages } from "../ws/extensions.ts";
@@ -11,11 +12,12 @@ import { joinedHeader, reservedBitsFor } from "../ws/handshake.ts";
 import type { ProtocolError } from "../ws/protocol.ts";
 import type { AdmissionDesk } from "./admission-desk.ts";
 import { ActivityWatch } from "./activity-watch.ts";
+import { ClientNotices } from "./client-notices.ts";
 import type { CloseReasonName } from "./close-reasons.ts";
 import { Connection, type ConnectionObserver } from "./connection.ts";
 import { limitsOf } from "./connection-limits.ts";
 import type { AdmittedUpgrade, Dialed } from "./dial-with-retries.ts";
-import { LimitNotice } from "./limit-notice.ts";
+import { PacedCloses } from "./paced-closes.ts";
 import type { Reporter } from "./reporter.ts";
 import type { Settings } from "./settings.ts";
 
@@ -28,6 +30,8 @@ interface ConnectionsOptions {
   readonly buckets: BucketView;
   readonly activity: Float64Array;
   readonly clock: SharedClock;
+  /** The thread's place among the others, from 0 to below 1. */
+  readonly phase: number;
 }
 
 /** What is known of a connection from its start to its end. */
@@ -42,7 +46,7 @@ interface OpenConnection {
     readonly requestId: string;
   };
   readonly canDrop: boolean;
-  readonly notice: LimitNotice;
+  readonly notices: ClientNotices;
   buckets: BucketCells;
   /** Messages above a limit, whatever was done with them. */
   limited: number;
@@ -60,8 +64,10 @@ export class Connections implements ConnectionObserver {
   /** By the id of the grant. */
   readonly #open = new Map<number, OpenConnection>();
   readonly #activity: ActivityWatch;
-  /** Why all connections are to end; null as long as they are not. */
-  #closing: CloseReasonName | null = null;
+  /** How long clients have to leave before a drain's closes; null as long as there is no drain. */
+  #graceMs: number | null = null;
+  /** The goodbye to all; null as long as they stay. */
+  #closes: PacedCloses<Connection> | null = null;
 
   constructor(options: ConnectionsOptions) {
     this.#options = options;
@@ -93,7 +99,7 @@ export class Connections implements ConnectionObserver {
         requestId: upgrade.requestId,
       },
       canDrop: canDropMessages(extensions),
-      notice: new LimitNotice(joinedHeader(dialed.rawHeaders, "sec-websocket-protocol") ?? null),
+      notices: new ClientNotices(joinedHeader(dialed.rawHeaders, "sec-websocket-protocol") ?? null),
       buckets: dialed.grant.buckets,
       limited: 0,
     };
@@ -101,7 +107,8 @@ export class Connections implements ConnectionObserver {
     this.#activity.start(connection);
     this.#limit(open);
     connection.start({ fromClient: pending.release(), fromBackend: dialed.head });
-    if (this.#closing !== null) connection.close(this.#closing);
+    if (this.#graceMs !== null) this.#announceDrain(open, this.#graceMs);
+    this.#closes?.add(connection);
   }
 
   /** New settings: the limits of open connections follow them from their next message on. */
@@ -120,10 +127,20 @@ export class Connections implements ConnectionObserver {
     this.#open.get(id)?.connection.close(reason);
   }
 
-  /** Those whose backend is still being dialled are closed as soon as they open. */
-  closeAll(reason: CloseReasonName): void {
-    this.#closing = reason;
-    for (const { connection } of this.#open.values()) connection.close(reason);
+  /** Tells the clients that they will be closed; those who come later hear it as they open. */
+  announceDrain(graceMs: number): void {
+    this.#graceMs = graceMs;
+    for (const open of this.#open.values()) this.#announceDrain(open, graceMs);
+  }
+
+  /** Spread over a time. Those whose backend is still being dialled follow once they are open. */
+  closeAll({ reason, spreadMs, withinMs }: Extract<ToWorker, { type: "close-all" }>): void {
+    const items = Array.from(this.#open.values(), ({ connection }) => connection);
+    const { phase } = this.#options;
+    const close = (connection: Connection): void => connection.close(reason);
+    this.#closes?.stop();
+    this.#closes = new PacedCloses({ items, spreadMs, withinMs, phase, close });
+    this.#closes.start();
   }
 
   destroyAll(): void {
@@ -134,6 +151,7 @@ export class Connections implements ConnectionObserver {
     const { grant } = connection;
     const open = this.#open.get(grant.id);
     this.#open.delete(grant.id);
+    this.#closes?.leave(connection);
     this.#activity.stop(connection);
     this.#options.desk.release(grant, summary);
     if (open !== undefined) this.#options.reporter.connectionEnded(grant, open.facts, summary, open.limited);
@@ -148,8 +166,7 @@ export class Connections implements ConnectionObserver {
     if (action === "log") this.#options.reporter.messagesOverLimit(grant, { ...open.facts, messages });
     if (action !== "drop") return;
     this.#options.reporter.messagesDropped(grant.id, messages, open.facts);
-    const notices = this.#options.settings().routes.find(open.facts.route)?.notices ?? null;
-    const text = open.notice.textFor(notices, retryAfterMs, performance.now());
+    const text = open.notices.limited(this.#noticesOf(open), retryAfterMs, performance.now());
     if (text !== null) open.connection.notify(text);
   }
 
@@ -166,6 +183,15 @@ export class Connections implements ConnectionObserver {
       pool: grant.pool,
       backend: grant.backend,
     });
+  }
+
+  #announceDrain(open: OpenConnection, graceMs: number): void {
+    const text = open.notices.draining(this.#noticesOf(open), graceMs);
+    if (text !== null) open.connection.notify(text);
+  }
+
+  #noticesOf({ facts }: OpenConnection): NoticesConfig | null {
+    return this.#options.settings().routes.find(facts.route)?.notices ?? null;
   }
 
   #limit({ connection, facts, buckets, canDrop }: OpenConnection): void {

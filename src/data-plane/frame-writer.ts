@@ -50,9 +50,9 @@ export class FrameWriter {
     this.#isClosed = true;
   }
 
-  /** Keeps a text message of ours for the next message boundary, unless one waits already. */
+  /** Keeps a text message of ours for the next message boundary, in place of one that waits. */
   keepText(frame: Buffer): void {
-    this.#waitingText ??= frame;
+    this.#waitingText = frame;
   }
 
   /** The stream stands at a message boundary: the text that waits goes out. False: wait for `drain`. */

@@ -8,6 +8,7 @@ import { FrameScanner, type FrameScannerOptions } from "../ws/frame-scanner.ts";
 import { type ChunkReading, type ChunkStop, findClose, readChunk } from "./chunk-reading.ts";
 import type { SourceLimits } from "./connection-limits.ts";
 import { ControlFrameLimit } from "./control-frame-limit.ts";
+import { finishInFlight, type FinishingUnit, isAtEndOf } from "./finishing.ts";
 import { type DirectionCounters, FrameWriter } from "./frame-writer.ts";
 import { type GateLimits, type GateOwner, MessageGate } from "./message-gate.ts";
 import type { PipeOwner } from "./pipe-owner.ts";
@@ -34,7 +35,7 @@ const UNLIMITED: GateLimits = { messages: [], bytes: null, onExceed: "log", maxD
 
 /**
  * - `relaying`: bytes go through.
- * - `finishing`: our Close waits until the data frame in flight has gone through whole.
+ * - `finishing`: our Close waits until what is in flight has gone through whole: a frame, or a message.
  * - `discarding`: nothing more goes through; reading on for the source's Close.
  * - `ended`: the source has sent its Close, ended, or broken the protocol; its bytes mean nothing now.
  */
@@ -58,6 +59,8 @@ export class Pipe implements GateOwner {
   /** The source's FIN has come while a part of what it sent is held back. */
   #endsAfterHeld = false;
   #state: PipeState = "relaying";
+  /** What `finishing` waits for the end of. */
+  #unit: FinishingUnit = "frame";
 
   constructor(options: PipeOptions) {
     this.owner = options.owner;
@@ -74,12 +77,7 @@ export class Pipe implements GateOwner {
 
   /** True where the sink has got a part of a frame only; it cannot be sent a Close then. */
   get isInsideFrame(): boolean {
-    return (
-      this.#state !== "discarding" &&
-      !this.writer.isClosed &&
-      this.#gate?.isHoldingBack !== true &&
-      !this.#scanner.isAtFrameBoundary
-    );
+    return this.#state !== "discarding" && !this.writer.isClosed && this.#isInside("frame");
   }
 
   onData(chunk: Buffer): void {
@@ -108,16 +106,17 @@ export class Pipe implements GateOwner {
   }
 
   /**
-   * Writes a Close of ours to the sink, at the end of the data frame in flight; what the source sends
-   * after that is read and thrown away until its own Close.
+   * Writes a Close of ours to the sink, at the end of the data frame or message in flight; what the source
+   * sends after that is read and thrown away until its own Close.
    */
-  close(frame: Buffer): void {
+  close(frame: Buffer, after: FinishingUnit): void {
     if (!this.writer.keepClose(frame)) return;
-    if (this.#state === "relaying" && this.isInsideFrame) this.#enter("finishing");
+    this.#unit = after;
+    if (this.#state === "relaying" && this.#isInside(after)) this.#enter("finishing");
     else this.#writeClose();
   }
 
-  /** Puts a text message of ours between two messages of the source; not where one waits already. */
+  /** Puts a text message of ours between two messages of the source, in place of one that waits. */
   notify(frame: Buffer): void {
     if (this.#state !== "relaying") return;
     this.writer.keepText(frame);
@@ -183,6 +182,10 @@ export class Pipe implements GateOwner {
     if (!this.#endsAfterHeld) return;
     this.#endsAfterHeld = false;
     this.owner.onSourceEnd(this);
+  }
+
+  #isInside(unit: FinishingUnit): boolean {
+    return this.#gate?.isHoldingBack !== true && !isAtEndOf(unit, this.#scanner);
   }
 
   #enter(state: PipeState): void {
@@ -261,18 +264,18 @@ export class Pipe implements GateOwner {
     this.owner.onCloseReceived(this);
   }
 
-  /** Our Close is under way: passes on no more than the frame in flight, and looks for the source's Close. */
+  /** Our Close is under way: passes on no more than what is in flight, and looks for the source's Close. */
   #wait(chunk: Buffer): void {
     const scanner = this.#scanner;
     const bytes = scanner.feed(chunk);
-    let at = 0;
-    if (this.#state === "finishing") {
-      const frameEnd = Math.min(scanner.payloadRemaining, bytes.length);
-      at = frameEnd === 0 ? 0 : scanner.next(bytes.subarray(0, frameEnd), 0);
-      if (at > 0) this.forward(bytes.subarray(0, at), 0);
-      if (scanner.isAtFrameBoundary) this.#writeClose();
-    }
-    this.#lookForClose(bytes, at);
+    if (this.#state !== "finishing") return this.#lookForClose(bytes, 0);
+    const { end, at, stop } = finishInFlight(scanner, bytes, this.#unit, this.#maxMessageBytes);
+    this.#forwardPart(bytes, 0, end, 0);
+    if (stop === "more") return;
+    if (scanner.isAtMessageBoundary) this.#writeText();
+    this.#writeClose();
+    if (stop === "close") this.#receiveClose(bytes);
+    else this.#lookForClose(bytes, at);
   }
 
   /** Behind our Close, nothing that the source sends is of interest but its own. */

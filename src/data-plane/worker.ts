@@ -41,6 +41,7 @@ class DataPlane {
       buckets: this.#buckets,
       activity: activityCells(setup.activity),
       clock: new SharedClock(setup.clockEpochNs),
+      phase: setup.index / setup.threads,
     });
     this.#requests = new PlainRequests({
       settings: () => this.#current(),
@@ -68,7 +69,9 @@ class DataPlane {
       case "close":
         return this.#connections.close(message.id, message.reason);
       case "close-all":
-        return this.#connections.closeAll(message.reason);
+        return this.#connections.closeAll(message);
+      case "announce-drain":
+        return this.#connections.announceDrain(message.graceMs);
       case "destroy-all":
         this.#connections.destroyAll();
         return this.#requests.destroyAll();

@@ -16,6 +16,8 @@ interface DemoOptions {
 }
 
 interface Demo {
+  /** Resolves when Weir begins to drain, as its admin API was asked to. */
+  readonly drainBegun: Promise<void>;
   /** Drains Weir (clients get 1001), then stops the backends. */
   close(): Promise<void>;
 }
@@ -33,6 +35,7 @@ export async function runDemo(options: DemoOptions): Promise<Demo> {
     const weir = await start(await demoConfig(options, backends));
     process.stdout.write(instructions(weir.addresses.listeners[0] ?? "", weir.addresses.admin ?? ""));
     return {
+      drainBegun: weir.drainBegun,
       close: async () => {
         await weir.close();
         await closeBackends();

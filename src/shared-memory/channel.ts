@@ -107,7 +107,15 @@ export type ToWorker =
   | { readonly type: "buckets"; readonly id: number; readonly buckets: BucketCells }
   | { readonly type: "stop-listening" }
   | { readonly type: "close"; readonly id: number; readonly reason: CloseOrder }
-  | { readonly type: "close-all"; readonly reason: "draining" }
+  /** Weir is about to shut down: clients are told so where their route has a notice. */
+  | { readonly type: "announce-drain"; readonly graceMs: number }
+  /** Evenly over `spreadMs`, and however it goes within `withinMs`. */
+  | {
+      readonly type: "close-all";
+      readonly reason: "draining";
+      readonly spreadMs: number;
+      readonly withinMs: number;
+    }
   | { readonly type: "destroy-all" };
 
 export type ToControl =

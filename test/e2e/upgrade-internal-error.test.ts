@@ -36,6 +36,7 @@ async function startBrokenPath(): Promise<{ url: string; posted: ToControl[] }> 
     buckets: new BucketView(),
     activity: new Float64Array(0),
     clock: new SharedClock(),
+    phase: 0,
   });
   const server = createServer();
   server.on("upgrade", (request, socket, head) => {

@@ -31,7 +31,6 @@ describe("is said of a key that asks for something", () => {
       "f:3:13: warning: timeouts.ping: not in effect yet",
     ],
     ["timeouts: { slowConsumer: 30s }", "f:3:13: warning: timeouts.slowConsumer: not in effect yet"],
-    ["shutdown: { spread: 5s, grace: 0s }", "f:3:13: warning: shutdown.spread: not in effect yet"],
     ["routes: [{ pool: chat, origins: [] }]", "f:3:24: warning: routes[0].origins: not in effect yet"],
     ["alerts: { webhook: off }", "f:3:1: warning: alerts: not in effect yet"],
   ])("%s", (line, warning) => expect(warningsOf(VALID + line)).toEqual([warning]));
@@ -54,14 +53,13 @@ describe("is not said", () => {
   test.each([
     ["of off", "timeouts: { ping: off, idle: off }\nstate: off\nlimits: { overload: off }"],
     ["of a mapping of nothing but off", "limits: { overload: { memory: off, eventLoopDelay: off } }"],
-    ["of no time at all", "shutdown: { spread: 0s, grace: 0s, readyDelay: 0s }"],
     ["of an empty list", "routes: [{ pool: chat, allow: [], deny: [] }]"],
     ["of requests that have no limit", "routes: [{ pool: chat, requests: off }]"],
     ["of how a change is taken over", "reload: { watch: on, settle: 1s, maxRemoved: 10% }"],
     ["of metrics without the token", 'admin: { token: "a long secret", anonymous: [metrics] }'],
     [
       "of what is in effect",
-      "timeouts: { http: 1m }\nlimits: { maxMessageSize: 1MiB, maxConnections: 10 }\nlog: { level: debug }",
+      "timeouts: { http: 1m }\nshutdown: { spread: 1s, readyDelay: 1s }\nlimits: { maxMessageSize: 1MiB, maxConnections: 10 }\nlog: { level: debug }",
     ],
   ])("%s", (_what, lines) => expect(warningsOf(VALID + lines)).toEqual([]));
 
@@ -83,6 +81,6 @@ describe("is not said", () => {
 test("config.example.yaml has these warnings and no others", () => {
   const text = readFileSync(new URL("../../../config.example.yaml", import.meta.url), "utf8");
   expect(warningsOf(text).map((warning) => warning.replace(/^\S+ warning: /, ""))).toEqual(
-    ["timeouts.ping", "shutdown.spread"].map((key) => `${key}: not in effect yet`),
+    ["timeouts.ping"].map((key) => `${key}: not in effect yet`),
   );
 });

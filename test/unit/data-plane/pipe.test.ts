@@ -107,7 +107,7 @@ describe("what was read", () => {
 
   test("counts behind a Close of ours, and where a header is not whole", () => {
     const fixture = new Fixture("from client");
-    fixture.pipe.close(fixture.bytes(close));
+    fixture.pipe.close(fixture.bytes(close), "frame");
     const sizes = [fixture.read(text("late")), fixture.read(ping)];
     fixture.pipe.onData(fixture.bytes(ping).subarray(0, 1));
     expect(fixture.pipe.bytesRead).toBe((sizes[0] ?? 0) + (sizes[1] ?? 0) + 1);
@@ -182,5 +182,70 @@ describe("the limit of control frames", () => {
     fixture.limit({ controlFrames: null });
     fixture.read(ping, ping, ping, ping);
     expect(fixture.told).toEqual([]);
+  });
+});
+
+describe("a Close of ours that waits for the end of the message in flight", () => {
+  const firstPart = text("1", { fin: false });
+  const lastPart = { opcode: opcodes.continuation, payload: "2" };
+  const goodbye = Buffer.from(encodeFrame(close));
+
+  /** A pipe in the middle of a fragmented message. */
+  function closing(): Fixture {
+    const fixture = new Fixture("from backend");
+    fixture.read(firstPart);
+    fixture.pipe.close(goodbye, "message");
+    expect(fixture.written).toEqual(fixture.bytes(firstPart));
+    return fixture;
+  }
+
+  test("follows it, and nothing follows the Close", () => {
+    const fixture = closing();
+    fixture.read(ping, lastPart, text("late"), ping);
+    expect(fixture.written).toEqual(fixture.bytes(firstPart, ping, lastPart, close));
+    expect(fixture.told).toEqual(["close sent"]);
+  });
+
+  test("goes out at once between messages", () => {
+    const fixture = new Fixture("from backend");
+    fixture.read(text("whole"));
+    fixture.pipe.close(goodbye, "message");
+    expect(fixture.written).toEqual(fixture.bytes(text("whole"), close));
+  });
+
+  test("goes out behind a text of ours that waits, too", () => {
+    const fixture = new Fixture("from backend");
+    fixture.read(firstPart);
+    fixture.pipe.notify(Buffer.from(encodeFrame(text("notice"))));
+    fixture.pipe.close(goodbye, "message");
+    fixture.read(lastPart);
+    expect(fixture.written).toEqual(fixture.bytes(firstPart, lastPart, text("notice"), close));
+  });
+
+  test("goes out in place of the source's Close in the middle of its message", () => {
+    const fixture = closing();
+    fixture.read(close);
+    expect(fixture.written).toEqual(fixture.bytes(firstPart, close));
+    expect(fixture.told).toEqual(["close sent", "close received"]);
+  });
+
+  test("goes out where the message becomes too big, and where its sender breaks the protocol", () => {
+    for (const wrong of [{ ...lastPart, payload: "x".repeat(9) }, text("no continuation")]) {
+      const fixture = closing();
+      fixture.limit({ maxMessageBytes: 9 });
+      fixture.read(ping, wrong);
+      expect(fixture.written).toEqual(fixture.bytes(firstPart, ping, close));
+      expect(fixture.told).toEqual(["close sent"]);
+    }
+  });
+
+  test("does not wait for a message that is being dropped, nor for one that is held back", () => {
+    for (const onExceed of ["drop", "delay"] as const) {
+      const fixture = new Fixture("from client");
+      fixture.limit({ messages: oneMessageAMinute(onExceed) });
+      fixture.read(text("a"), firstPart);
+      fixture.pipe.close(fixture.bytes(close), "message");
+      expect(fixture.written).toEqual(fixture.bytes(text("a"), close));
+    }
   });
 });
