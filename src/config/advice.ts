@@ -55,7 +55,7 @@ function limitsOnUsers({ tiers, routes, limits }: Config): string[] {
   return keys;
 }
 
-function adviseOnShutdown({ shutdown, routes }: Config): Finding[] {
+function adviseOnShutdown({ shutdown, timeouts, routes }: Config): Finding[] {
   const findings: Finding[] = [];
   const { readyDelay, grace, spread, timeout } = shutdown;
   const hasNotice = routes.some(({ notices }) => notices !== null && notices.draining !== null);
@@ -64,8 +64,9 @@ function adviseOnShutdown({ shutdown, routes }: Config): Finding[] {
       "no route has notices.draining, so clients are not told to leave and all of them wait this long";
     findings.push({ path: ["shutdown", "grace"], message });
   }
-  if (readyDelay + grace + spread > timeout) {
-    const message = `readyDelay, grace and spread together (${readyDelay + grace + spread} ms) do not fit into it`;
+  const steps = readyDelay + grace + spread + timeouts.close;
+  if (steps > timeout) {
+    const message = `readyDelay, grace, spread and timeouts.close together (${steps} ms) do not fit into it`;
     findings.push({ path: ["shutdown", "timeout"], message });
   }
   return findings;

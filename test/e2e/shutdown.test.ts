@@ -19,7 +19,7 @@ const { text, binary } = opcodes;
 const goodbye = { code: 1001, reason: "server shutting down" };
 
 /** As long as a test may take; what ends before ends by its own. */
-const patient = "timeouts: { close: 60s, ping: off }\nshutdown: { timeout: 60s }";
+const patient = "timeouts: { close: 60s, ping: off }\nshutdown: { timeout: 2m }";
 
 const plainRequest = "GET / HTTP/1.1\r\nHost: a\r\n\r\n";
 

@@ -175,7 +175,7 @@ describe("warnings", () => {
 
   test("a shutdown whose parts do not fit", () => {
     expect(warningsOf(POOLS, "shutdown: { spread: 20s, readyDelay: 6s }")).toEqual([
-      "f:3:1: warning: shutdown.timeout: readyDelay, grace and spread together (26000 ms) do not fit into it",
+      "f:3:1: warning: shutdown.timeout: readyDelay, grace, spread and timeouts.close together (28000 ms) do not fit into it",
     ]);
   });
 
