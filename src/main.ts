@@ -49,11 +49,11 @@ function check(file: string): number {
 }
 
 async function run(source: ConfigSource): Promise<void> {
+  const ending = onFirstSignal(["SIGTERM", "SIGINT"]);
   const loaded = load(source);
   printWarnings(loaded.warnings);
   if (!loaded.ok)
     throw new FatalError(loaded.errors.map((one) => formatProblem(one)).join("\n"), ExitCode.usage);
-  const ending = onFirstSignal(["SIGTERM", "SIGINT"]);
   const [{ start }, { createLog }, { Reloader }] = await Promise.all([
     import("./weir.ts"),
     import("./log.ts"),

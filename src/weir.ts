@@ -12,7 +12,9 @@ import { Admission, type AdmissionEvents } from "./control-plane/admission.ts";
 import { answer, Dispatcher } from "./control-plane/dispatcher.ts";
 import { drain } from "./control-plane/drain.ts";
 import { Fleet } from "./control-plane/fleet.ts";
+import { LiveState } from "./control-plane/live-state.ts";
 import { resolveMaxConnections } from "./control-plane/open-files.ts";
+import { StateFile } from "./control-plane/state-file.ts";
 import { UserBuckets } from "./control-plane/user-buckets.ts";
 import { Workers } from "./control-plane/workers.ts";
 import { ExitCode, FatalError } from "./errors.ts";
@@ -60,6 +62,8 @@ export class Weir {
   readonly #admission: Admission;
   readonly #abuse: AbuseWatch;
   readonly #workers: Workers;
+  readonly #state: LiveState;
+  readonly #stateFile: StateFile;
   readonly #admin: AdminServer | null;
   #config: Config;
   #addresses: Addresses = { listeners: [], admin: null };
@@ -97,6 +101,12 @@ export class Weir {
       events: this.#admissionEvents(),
       now: () => clock.nowMs(),
     });
+    this.#state = new LiveState({
+      fleet: this.#fleet,
+      bans: this.#admission.bans,
+      now: () => clock.nowMs(),
+    });
+    this.#stateFile = new StateFile({ records: () => this.#state.records(), log });
     this.#abuse = new AbuseWatch(config.limits.abuse);
     const dispatcher = new Dispatcher({
       admission: this.#admission,
@@ -199,6 +209,7 @@ export class Weir {
       throw error;
     }
     this.#config = config;
+    this.#stateFile.configure(config.state);
     this.#abuse.configure(config.limits.abuse);
     this.#fleet.configure(config);
     this.#metrics.configure(config);
@@ -219,7 +230,7 @@ export class Weir {
       workers: this.#workers,
       shutdown: this.#config.shutdown,
       closeTimeoutMs: this.#config.timeouts.close,
-      saveState: async () => {},
+      saveState: () => this.#stateFile.save(),
       log: this.#log,
     });
     this.#drainBegun.resolve();
@@ -236,6 +247,7 @@ export class Weir {
     this.#sweepTimer = setInterval(() => this.#sweep(), SWEEP_INTERVAL_MS);
     await this.#workers.start(this.#config);
     this.#fleet.configure(this.#config);
+    await this.#restoreState();
     const admin = (await this.#admin?.listen()) ?? null;
     this.#addresses = { listeners: await this.#workers.listen(), admin };
     this.#isReady = true;
@@ -244,6 +256,13 @@ export class Weir {
       threads: this.#workers.size,
       maxConnections: this.#admission.caps.maxConnections,
     });
+  }
+
+  /** Before anyone is admitted, and before an operator can set anything anew. */
+  async #restoreState(): Promise<void> {
+    this.#stateFile.configure(this.#config.state);
+    const records = await this.#stateFile.load();
+    if (records.length > 0) this.#log.info("state restored", { ...this.#state.restore(records) });
   }
 
   #admissionEvents(): AdmissionEvents {
@@ -294,6 +313,7 @@ export class Weir {
 
   async #stop(): Promise<void> {
     this.#isReady = false;
+    this.#stateFile.stop();
     if (this.#sweepTimer !== null) clearInterval(this.#sweepTimer);
     this.#admission.stop();
     this.#fleet.stop();

@@ -29,7 +29,6 @@ export const NOT_IN_EFFECT = [
   "timeouts.ping",
   "timeouts.slowConsumer",
   "timeouts.maxConnectionAge",
-  "state",
   "pidFile",
   "alerts",
 ] as const;

@@ -29,7 +29,7 @@ import { blocks, filePath, headerName, integerOrAuto, offOr } from "./schema-val
 export type { BindAddress, ListenerConfig } from "./schema-listeners.ts";
 export type { BackendConfig } from "./schema-backends.ts";
 export type { PoolConfig } from "./schema-pools.ts";
-export type { AdminConfig, ShutdownConfig } from "./schema-process.ts";
+export type { AdminConfig, ShutdownConfig, StateConfig } from "./schema-process.ts";
 export type { RouteConfig } from "./schema-routes.ts";
 
 export interface Config {

@@ -101,14 +101,13 @@ export class AffinityTable {
     }
   }
 
-  /** First the idle, the oldest ahead: who brings them back by `touch` in this order brings back theirs. */
+  /**
+   * In no order; the table may change while they are stepped through, as a state file is written. Who
+   * brings them back by `touch` does so in the order of `idleSinceMs`.
+   */
   *entries(): Iterable<AffinityEntry> {
-    for (let entry = this.#oldest; entry !== null; entry = entry.newer) {
-      const { user, backend, idleSinceMs } = entry;
-      if (backend !== null) yield { user, backend, idleSinceMs };
-    }
-    for (const { user, backend, connections } of this.#byUser.values()) {
-      if (backend !== null && connections > 0) yield { user, backend, idleSinceMs: null };
+    for (const { user, backend, connections, idleSinceMs } of this.#byUser.values()) {
+      if (backend !== null) yield { user, backend, idleSinceMs: connections > 0 ? null : idleSinceMs };
     }
   }
 

@@ -32,6 +32,11 @@ export class Bans {
     return false;
   }
 
+  /** Each user with the end of its ban; the bans may change while they are stepped through. */
+  entries(): Iterable<readonly [user: string, untilMs: number]> {
+    return this.#untilMs.entries();
+  }
+
   /** Forgets the bans that are over; called now and then by the owner. */
   sweep(nowMs: number): void {
     for (const [user, untilMs] of this.#untilMs) {

@@ -4,7 +4,7 @@
 import type { Config } from "../config/schema.ts";
 import type { Log } from "../log.ts";
 import type { CloseOrder, FailureKind } from "../shared-memory/channel.ts";
-import type { Backend } from "./backend.ts";
+import type { Backend, OperatorState } from "./backend.ts";
 import { BackendStates, type HandSettings } from "./backend-states.ts";
 import { Departures } from "./departures.ts";
 import { HealthMonitor, type HealthTarget } from "./health/monitor.ts";
@@ -13,6 +13,15 @@ import type { Place } from "./places.ts";
 import type { Pool, Slot } from "./pool.ts";
 import { Pools } from "./pools.ts";
 import { Rebalancer } from "./rebalancer.ts";
+
+/** What an operator has set of a backend, in whole. */
+interface HandSet extends Required<HandSettings> {
+  readonly pool: string;
+  readonly id: string;
+  readonly state: OperatorState;
+  readonly weight: number | null;
+  readonly capacity: number | null;
+}
 
 interface FleetOptions {
   readonly log: Log;
@@ -33,6 +42,8 @@ export class Fleet {
   readonly #departures: Departures<Place>;
   readonly #states: BackendStates;
   readonly #rebalancer: Rebalancer;
+  /** From before a restart, for backends that are not there (yet), by pool and id. */
+  readonly #awaited = new Map<string, HandSet>();
   #config: Config | null = null;
   #isFirstRoundOver = false;
 
@@ -83,6 +94,23 @@ export class Fleet {
     return found?.backend;
   }
 
+  /** What is set by hand, also of backends that are not there at the moment. */
+  *handSettings(): Iterable<HandSet> {
+    for (const pool of this.pools.all) {
+      for (const { id, operatorState: state, weightSet: weight, capacitySet: capacity } of pool.backends) {
+        if (state === "active" && weight === null && capacity === null) continue;
+        yield { pool: pool.name, id, state, weight, capacity };
+      }
+    }
+    yield* this.#awaited.values();
+  }
+
+  /** What was set before a restart; where a backend comes later, as one of a name does, it gets it then. */
+  restore(settings: Iterable<HandSet>): void {
+    for (const one of settings) this.#awaited.set(`${one.pool}\n${one.id}`, one);
+    this.#setAwaited();
+  }
+
   /** A dial failed, and the backend is to blame. */
   failed(poolName: string, id: string, kind: FailureKind, user: string): void {
     const found = this.find(poolName, id);
@@ -121,7 +149,14 @@ export class Fleet {
       if (isFirst) continue;
       this.#states.listChanged(pool, change);
     }
+    this.#setAwaited();
     this.#health.configure(this.#targets(config));
+  }
+
+  #setAwaited(): void {
+    for (const [key, { pool, id, ...settings }] of this.#awaited) {
+      if (this.set(pool, id, settings) !== undefined) this.#awaited.delete(key);
+    }
   }
 
   #targets(config: Config): HealthTarget[] {

@@ -67,8 +67,10 @@ describe("a message in fragments", () => {
     await client.sendFrame({ opcode: text, fin: false, payload: "half" });
     await backend.nextFrame();
     await relay.weir.drain();
+    expect(await client.nextClose()).toEqual(goodbye);
     await client.untilPeerState("fin");
     await backend.untilPeerState("fin");
+    expect(backend.buffered).toHaveLength(0);
   });
 });
 

@@ -182,6 +182,16 @@ describe("POST /api/drain", () => {
 });
 
 describe("SIGTERM", () => {
+  test("during start-up lets it finish, and ends it with 0", async () => {
+    const backend = await startEchoBackend();
+    // Its warning is printed once the file is read, before anything is started.
+    const warned = relayYaml([backend.url], "shutdown: { grace: 1s }");
+    const weir = spawnMain(["run", "-c", await writeConfig(warned)]);
+    await until("a warning", () => weir.stderr.includes("no route has notices.draining"));
+    weir.signal("SIGTERM");
+    expect(await weir.exited()).toEqual({ code: 0, signal: null });
+  });
+
   test("during a reload says goodbye as ever", async () => {
     const backend = await startEchoBackend();
     const file = await writeConfig(relayYaml([backend.url], "reload: { watch: off }"));

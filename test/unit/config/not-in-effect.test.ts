@@ -21,7 +21,6 @@ test("every listed key exists", () => {
 
 describe("is said of a key that asks for something", () => {
   test.each([
-    ["state: { file: f }", "f:3:1: warning: state: not in effect yet"],
     ["timeouts: { idle: 1m, http: 1m }", "f:3:13: warning: timeouts.idle: not in effect yet"],
     ["routes: [{ pool: chat, allow: [10.0.0.0/8] }]", "f:3:24: warning: routes[0].allow: not in effect yet"],
     ["timeouts: { ping: { interval: 10s } }", "f:3:13: warning: timeouts.ping: not in effect yet"],
@@ -51,7 +50,7 @@ pools:
 
 describe("is not said", () => {
   test.each([
-    ["of off", "timeouts: { ping: off, idle: off }\nstate: off\nlimits: { overload: off }"],
+    ["of off", "timeouts: { ping: off, idle: off }\npidFile: off\nlimits: { overload: off }"],
     ["of a mapping of nothing but off", "limits: { overload: { memory: off, eventLoopDelay: off } }"],
     ["of an empty list", "routes: [{ pool: chat, allow: [], deny: [] }]"],
     ["of requests that have no limit", "routes: [{ pool: chat, requests: off }]"],
@@ -59,7 +58,7 @@ describe("is not said", () => {
     ["of metrics without the token", 'admin: { token: "a long secret", anonymous: [metrics] }'],
     [
       "of what is in effect",
-      "timeouts: { http: 1m }\nshutdown: { spread: 1s, readyDelay: 1s }\nlimits: { maxMessageSize: 1MiB, maxConnections: 10 }\nlog: { level: debug }",
+      "timeouts: { http: 1m }\nshutdown: { spread: 1s, readyDelay: 1s }\nstate: { file: f }\nlimits: { maxMessageSize: 1MiB, maxConnections: 10 }\nlog: { level: debug }",
     ],
   ])("%s", (_what, lines) => expect(warningsOf(VALID + lines)).toEqual([]));
 

@@ -1,7 +1,7 @@
 import * as fc from "fast-check";
 import { describe, expect, test } from "vitest";
 
-import { AffinityTable } from "../../../src/control-plane/affinity.ts";
+import { type AffinityEntry, AffinityTable } from "../../../src/control-plane/affinity.ts";
 
 const TTL_MS = 100;
 const MAX_ENTRIES = 4;
@@ -181,34 +181,41 @@ describe("the affinity of users", () => {
     expect(entriesOf(table).map(({ user }) => user)).toEqual(["user-8", "user-9"]);
   });
 
-  test("is carried over by its entries: the idle in their order, then those with connections", () => {
+  test("is carried over by its entries, while it changes, too", () => {
     const table = tableOf(TTL_MS, 10);
     table.hold("dora", "b4");
     table.touch("ann", "b1", 1);
     table.touch("bob", "b2", 2);
     table.touch("ann", "b3", 3);
-    expect([...table.entries()]).toEqual([
-      { user: "bob", backend: "b2", idleSinceMs: 2 },
-      { user: "ann", backend: "b3", idleSinceMs: 3 },
+    const seen: AffinityEntry[] = [];
+    for (const entry of table.entries()) {
+      seen.push(entry);
+      // Those ahead move to the other end of the order, those behind are forgotten.
+      if (entry.user === "dora") table.touch("ann", "b3", 4);
+      table.forget(entry.user);
+    }
+    expect(seen).toEqual([
       { user: "dora", backend: "b4", idleSinceMs: null },
+      { user: "ann", backend: "b3", idleSinceMs: 4 },
+      { user: "bob", backend: "b2", idleSinceMs: 2 },
     ]);
   });
 });
 
-function entriesOf(table: AffinityTable): { user: string; backend: string; idleSinceMs: number | null }[] {
-  const entries = [...table.entries()];
-  const idle = entries.filter(({ idleSinceMs }) => idleSinceMs !== null);
-  return [...idle, ...entries.slice(idle.length).toSorted(byUser)];
+/** The idle in the order of their last use, then those with connections. */
+function entriesOf(table: AffinityTable): AffinityEntry[] {
+  return [...table.entries()].toSorted(byUse);
 }
 
-function entriesOfNaive({ users }: NaiveAffinity): ReturnType<typeof entriesOf> {
-  const known = users.flatMap(({ user, backend, connections, idleSinceMs }) =>
-    backend === null ? [] : [{ user, backend, idleSinceMs: connections === 0 ? idleSinceMs : null }],
-  );
-  const held = known.filter(({ idleSinceMs }) => idleSinceMs === null);
-  return [...known.filter(({ idleSinceMs }) => idleSinceMs !== null), ...held.toSorted(byUser)];
+function entriesOfNaive({ users }: NaiveAffinity): AffinityEntry[] {
+  return users
+    .flatMap(({ user, backend, connections, idleSinceMs }) =>
+      backend === null ? [] : [{ user, backend, idleSinceMs: connections === 0 ? idleSinceMs : null }],
+    )
+    .toSorted(byUse);
 }
 
-function byUser(a: { user: string }, b: { user: string }): number {
-  return a.user < b.user ? -1 : 1;
+function byUse(a: AffinityEntry, b: AffinityEntry): number {
+  const [aMs, bMs] = [a, b].map(({ idleSinceMs }) => idleSinceMs ?? Number.MAX_VALUE);
+  return (aMs ?? 0) - (bMs ?? 0) || (a.user < b.user ? -1 : 1);
 }
