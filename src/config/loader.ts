@@ -25,9 +25,17 @@ interface LoadThread {
 export class Loader {
   #prepared: LoadThread | null = null;
 
-  /** Starts the thread of the next load ahead of it: most of the time of a load goes into that. */
+  /**
+   * Starts the thread of the next load ahead of it: most of the time of a load goes into that. Where the
+   * system has no thread to give now, the load itself will try again, and say so.
+   */
   prepare(): void {
-    this.#prepared ??= startThread();
+    if (this.#prepared !== null) return;
+    try {
+      this.#prepared = startThread();
+    } catch {
+      this.#prepared = null;
+    }
   }
 
   /** Rejects where the thread itself fails, for lack of memory say. */

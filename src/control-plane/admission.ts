@@ -91,7 +91,10 @@ export class Admission {
         options.events.waited(`pool:${place.request.pool}`, waitedMs);
         this.#tell(place, { grant: this.#grant(place) });
       },
-      onTimeout: (place) => this.#tell(place, this.#refuse(place, "backends_full")),
+      onTimeout: (place) => {
+        const isAnyReady = (options.pools.find(place.request.pool)?.ready.length ?? 0) > 0;
+        this.#tell(place, this.#refuse(place, isAnyReady ? "backends_full" : "no_backend"));
+      },
       now,
     });
     this.configure(config, maxConnections);

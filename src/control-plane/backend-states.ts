@@ -148,8 +148,11 @@ export class BackendStates {
 
   #onBack(pool: Pool, backend: Backend): void {
     this.#refresh(pool);
+    const isWanted = backend.isListed && backend.operatorState === "active";
+    // One that fails its checks may be left for that: `onUnhealthy: close`.
+    const isLeft = !backend.isUp && pool.config.onUnhealthy === "close";
+    if (isWanted && !isLeft) this.#options.departures.cancel(backend);
     if (!backend.isReady) return;
-    this.#options.departures.cancel(backend);
     if (pool.config.slowStart !== null) backend.slowSinceMs = this.#options.now();
     if (this.#deserted.delete(pool)) this.#options.log.info("pool has a backend again", { pool: pool.name });
     this.#options.onRoom(pool);

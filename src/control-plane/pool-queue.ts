@@ -18,6 +18,7 @@ export class PoolQueue<Item> {
   readonly #room = new WaitingRoom<Item, Item>();
   #config: PoolConfig["queue"];
   #timer: NodeJS.Timeout | null = null;
+  #armedForMs = Number.POSITIVE_INFINITY;
 
   constructor(config: PoolConfig["queue"], owner: QueueOwner<Item>, now: () => number) {
     this.#config = config;
@@ -66,10 +67,12 @@ export class PoolQueue<Item> {
   /** One timer for all, for the first deadline. */
   #arm(): void {
     const deadlineMs = this.#room.nextDeadlineMs();
-    if (this.#timer !== null || deadlineMs === null) return;
+    if (deadlineMs === null || deadlineMs >= this.#armedForMs) return;
+    this.#disarm();
+    this.#armedForMs = deadlineMs;
     const delayMs = Math.max(1, Math.ceil(deadlineMs - this.#now()));
     this.#timer = setTimeout(() => {
-      this.#timer = null;
+      this.#disarm();
       for (const item of this.#room.expire(this.#now())) this.#owner.onTimeout(item);
       this.#arm();
     }, delayMs);
@@ -78,5 +81,6 @@ export class PoolQueue<Item> {
   #disarm(): void {
     if (this.#timer !== null) clearTimeout(this.#timer);
     this.#timer = null;
+    this.#armedForMs = Number.POSITIVE_INFINITY;
   }
 }

@@ -137,7 +137,7 @@ export class Pool {
     }
     // Cut only at the end: emptied first, the array would give its memory back and grow anew.
     candidates.length = count;
-    return this.#select(candidates, request.user) ?? (isAnyFull ? "backends_full" : "no_backend");
+    return this.#select(candidates, request) ?? (isAnyFull ? "backends_full" : "no_backend");
   }
 
   /** One for a plain request, which takes no slot: it is served by a backend at its capacity too. */
@@ -146,7 +146,7 @@ export class Pool {
     const isUsable = own !== null && own.isReady && !request.tried.includes(own.id);
     const untried =
       request.tried.length === 0 ? this.ready : this.ready.filter(({ id }) => !request.tried.includes(id));
-    const backend = isUsable ? own : this.#select(untried, request.user);
+    const backend = isUsable ? own : this.#select(untried, request);
     if (backend === null) return "no_backend";
     if (this.#knowsByUser(request)) this.affinity.touch(request.user, backend.id, this.#now());
     return backend;
@@ -195,9 +195,11 @@ export class Pool {
     return this.config.affinity.by === "user" && request.isSharedAddress;
   }
 
-  #select(candidates: readonly Backend[], user: string): Backend | null {
+  #select(candidates: readonly Backend[], { user, isSharedAddress }: AdmitRequest): Backend | null {
     const { balance, slowStart } = this.config;
-    return select(balance, candidates, {
+    // All who share an address would land on one backend.
+    const isScattered = balance === "consistent-hash" && isSharedAddress;
+    return select(isScattered ? "least-connections" : balance, candidates, {
       nowMs: this.#now(),
       slowStartMs: slowStart,
       user,

@@ -20,6 +20,8 @@ export class WaitingRoom<Key, Item> {
     low: new Map(),
   };
 
+  #earliestMs = Number.POSITIVE_INFINITY;
+
   get length(): number {
     return PRIORITIES.reduce((sum, priority) => sum + this.#lines[priority].size, 0);
   }
@@ -27,6 +29,9 @@ export class WaitingRoom<Key, Item> {
   /** The caller has seen to it that there is room, and that the key is not in use. */
   enter(key: Key, item: Item, place: { priority: Priority; nowMs: number; timeoutMs: number }): void {
     const { priority, nowMs, timeoutMs } = place;
+    // A reload may have made the time shorter than that of those ahead.
+    if (this.length === 0) this.#earliestMs = Number.POSITIVE_INFINITY;
+    this.#earliestMs = Math.min(this.#earliestMs, nowMs + timeoutMs);
     this.#lines[priority].set(key, { item, enteredAtMs: nowMs, deadlineMs: nowMs + timeoutMs });
   }
 
@@ -56,9 +61,13 @@ export class WaitingRoom<Key, Item> {
   /** Takes out those whose time is up. */
   expire(nowMs: number): Item[] {
     const expired: Item[] = [];
+    this.#earliestMs = Number.POSITIVE_INFINITY;
     for (const priority of PRIORITIES) {
       for (const [key, { item, deadlineMs }] of this.#lines[priority]) {
-        if (deadlineMs > nowMs) continue;
+        if (deadlineMs > nowMs) {
+          this.#earliestMs = Math.min(this.#earliestMs, deadlineMs);
+          continue;
+        }
         this.#lines[priority].delete(key);
         expired.push(item);
       }
@@ -66,17 +75,8 @@ export class WaitingRoom<Key, Item> {
     return expired;
   }
 
-  /** When the first of them has waited long enough; null where nobody waits. */
+  /** When to `expire`: not after the first deadline, but before it where its holder has left. Null where nobody waits. */
   nextDeadlineMs(): number | null {
-    let earliest: number | null = null;
-    for (const priority of PRIORITIES) {
-      // Within a line deadlines follow arrival, but for a timeout that a reload has shortened; its
-      // holders are then found when the older ones go.
-      const [first] = this.#lines[priority].values();
-      if (first !== undefined && (earliest === null || first.deadlineMs < earliest)) {
-        earliest = first.deadlineMs;
-      }
-    }
-    return earliest;
+    return this.length === 0 ? null : this.#earliestMs;
   }
 }

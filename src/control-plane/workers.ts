@@ -218,30 +218,44 @@ export class Workers {
     this.#running.delete(thread.serial);
     for (const waiter of thread.waiting) waiter.fail(new Error(`worker thread ${thread.index} ended`));
     this.#options.onDeath(thread);
-    if (this.#isStopping || !this.#isListening) return;
-    const livedMs = performance.now() - thread.startedAtMs;
-    const lastDelayMs = this.#restartDelayMs.get(thread.index) ?? 0;
+    if (this.#isListening) this.#scheduleRestart(thread.index, performance.now() - thread.startedAtMs);
+  }
+
+  /** @param livedMs how long the thread has served; 0 where it could not even be made */
+  #scheduleRestart(index: number, livedMs: number): void {
+    if (this.#isStopping) return;
+    const lastDelayMs = this.#restartDelayMs.get(index) ?? 0;
     const delayMs =
       livedMs > STEADY_AFTER_MS || lastDelayMs === 0
         ? FIRST_RESTART_DELAY_MS
         : Math.min(lastDelayMs * 2, MAX_RESTART_DELAY_MS);
-    this.#restartDelayMs.set(thread.index, delayMs);
-    this.#options.log.error("worker thread died, starting it again", { thread: thread.index, delayMs });
+    this.#restartDelayMs.set(index, delayMs);
+    this.#options.log.error("worker thread died, starting it again", { thread: index, delayMs });
     const timer = setTimeout(() => {
-      this.#restartTimers.delete(thread.index);
-      this.#restart(thread.index).catch((error: unknown) =>
+      this.#restartTimers.delete(index);
+      this.#restart(index).catch((error: unknown) =>
         this.#options.log.error("worker thread could not be started again", {
-          thread: thread.index,
+          thread: index,
           error: String(error),
         }),
       );
     }, delayMs);
-    this.#restartTimers.set(thread.index, timer);
+    this.#restartTimers.set(index, timer);
+  }
+
+  /** Without a thread there is no end that would bring the next try: the system may have none to give now. */
+  #respawn(index: number): Running {
+    try {
+      return this.#spawn(index);
+    } catch (error) {
+      this.#scheduleRestart(index, 0);
+      throw error;
+    }
   }
 
   async #restart(index: number): Promise<void> {
     this.restarts += 1;
-    const thread = this.#spawn(index);
+    const thread = this.#respawn(index);
     try {
       await this.#configure(thread);
       const config = this.#configured();

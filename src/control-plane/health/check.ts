@@ -13,24 +13,28 @@ export async function runCheck(target: CheckTarget, signal: AbortSignal): Promis
   const socket = openSocket(target);
   const destroy = (): void => void socket.destroy(signal.reason as Error);
   signal.addEventListener("abort", destroy);
+  let isEnding = false;
   try {
     await untilConnected(socket, target);
-    await check(target, socket, signal);
+    isEnding = await check(target, socket, signal);
   } finally {
     signal.removeEventListener("abort", destroy);
     // Not `destroy`: a TLS backend is told the end, and has no broken connection to log.
-    socket.destroySoon();
+    if (!isEnding) socket.destroySoon();
   }
 }
 
-async function check(target: CheckTarget, socket: Socket, signal: AbortSignal): Promise<void> {
+/** Resolves where it has passed; true: the end of the socket is on its way. */
+async function check(target: CheckTarget, socket: Socket, signal: AbortSignal): Promise<boolean> {
   switch (target.check.type) {
     case "tcp":
-      return;
+      return false;
     case "http":
-      return await checkHttp(target, socket, signal);
+      await checkHttp(target, socket, signal);
+      return false;
     case "websocket":
-      return await checkWebSocket(target, socket, signal);
+      await checkWebSocket(target, socket, signal);
+      return true;
     default:
       return target.check.type satisfies never;
   }

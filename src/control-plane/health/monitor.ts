@@ -85,7 +85,7 @@ export class HealthMonitor {
       listed.add(key);
       const watch = this.#watches.get(key);
       if (target.check === null) {
-        this.#stopWatching(key, watch);
+        this.#stopWatching(key, target);
         continue;
       }
       const { pool, id, check, config, addresses } = target;
@@ -113,12 +113,11 @@ export class HealthMonitor {
     this.#watches.clear();
   }
 
-  /** The backend is still there, but no longer checked. */
-  #stopWatching(key: string, watch: Watch | undefined): void {
-    if (watch === undefined) return;
+  /** The backend is there, but not checked (any more): whatever was found of it before is void. */
+  #stopWatching(key: string, { pool, id }: HealthTarget): void {
+    this.#watches.get(key)?.stop();
     this.#watches.delete(key);
-    watch.stop();
-    if (watch.isUp === false) this.#options.onChange(watch.pool, watch.id, true, "it is no longer checked");
+    this.#options.onChange(pool, id, true, "it is not checked");
   }
 
   /** Reads files only for backends that it does not know: their addresses may change at any time. */

@@ -24,17 +24,20 @@ export async function checkWebSocket(
     perMessageDeflate: false,
     maxPayload: MAX_MESSAGE_BYTES,
   });
-  const closed = new Promise<void>((resolve) => webSocket.once("close", () => resolve()));
-  let goodbye: NodeJS.Timeout | null = null;
   try {
     await untilPong(webSocket, signal);
-    webSocket.close(1000, "health check");
-    goodbye = setTimeout(() => webSocket.terminate(), CLOSE_TIMEOUT_MS);
-    await closed;
-  } finally {
-    if (goodbye !== null) clearTimeout(goodbye);
+  } catch (error) {
     webSocket.terminate();
+    throw error;
   }
+  sayGoodbye(webSocket);
+}
+
+/** The check has passed: the backend's own Close is a courtesy, waited for apart from it. */
+function sayGoodbye(webSocket: WebSocket): void {
+  const timer = setTimeout(() => webSocket.terminate(), CLOSE_TIMEOUT_MS);
+  webSocket.once("close", () => clearTimeout(timer));
+  webSocket.close(1000, "health check");
 }
 
 function untilPong(webSocket: WebSocket, signal: AbortSignal): Promise<void> {

@@ -249,6 +249,19 @@ describe("a backend taken from the list, or drained by hand", () => {
     expect(departed).toEqual([]);
   });
 
+  test("keeps what it still has when it comes back while it fails its checks", () => {
+    const onRemove = { onRemove: { mode: "drain", grace: "10s" } };
+    start(onRemove);
+    pool.acquire(backend("a"), requestOf());
+    states.set(pool, backend("a"), { state: "draining" });
+    states.observe(pool, backend("a"), false, "");
+    states.set(pool, backend("a"), { state: "active" });
+    reload(onRemove, ["b", "c", "d"]);
+    reload(onRemove, ["a", "b", "c", "d"]);
+    vi.advanceTimersByTime(60_000);
+    expect(departed).toEqual([]);
+  });
+
   test("stays drained over a reload, and set down ends its connections at once", () => {
     start();
     backend("a").connections = 1;

@@ -126,12 +126,31 @@ describe("an upgrade for a pool that is full", () => {
     fixture.admission.release(1, 1);
   });
 
+  test("goes by its own time where a reload has made that shorter", () => {
+    start({ size: 10, timeout: "1m" });
+    admit(1);
+    admit(2);
+    reconfigure(fixture, configOf({ size: 10, timeout: "1s" }, [{ id: "a", url: "ws://a", capacity: 1 }]));
+    admit(3);
+    vi.advanceTimersByTime(1_001);
+    expect(decided).toEqual(["3: backends_full"]);
+    fixture.admission.release(1, 2);
+    fixture.admission.release(1, 1);
+  });
+
+  test("is told that no backend is left, where that is so when its time is over", () => {
+    start({ size: 10, timeout: "5s" });
+    admit(1);
+    admit(2);
+    setDown();
+    vi.advanceTimersByTime(5_001);
+    expect(decided).toEqual(["2: no_backend"]);
+    fixture.admission.release(1, 1);
+  });
+
   test("does not wait where no backend is left at all", () => {
     start({ size: 10, timeout: "5s" });
-    for (const pool of fixture.pools.all) {
-      for (const backend of pool.backends) backend.isUp = false;
-      pool.refresh();
-    }
+    setDown();
     expect(admit(1)).toBe("no_backend");
   });
 });
@@ -162,6 +181,13 @@ describe("a grant whose dial failed", () => {
     fixture.admission.release(1, 1);
   });
 });
+
+function setDown(): void {
+  for (const pool of fixture.pools.all) {
+    for (const backend of pool.backends) backend.isUp = false;
+    pool.refresh();
+  }
+}
 
 function serve(): void {
   for (const pool of fixture.pools.all) fixture.admission.serve(pool);

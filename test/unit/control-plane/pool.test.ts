@@ -197,6 +197,15 @@ describe("affinity by user", () => {
     expect(pool.affinity.size).toBe(0);
   });
 
+  test("nor by the hash of such an address, which would bring all of them to one backend", () => {
+    const { pool, take } = poolOf(backends);
+    pool.config = { ...pool.config, balance: "consistent-hash" };
+    const shared = { user: "ip:192.0.2.1", isSharedAddress: true };
+    expect(new Set([take(shared), take(shared), take(shared)]).size).toBe(3);
+    const own = { user: "ann" };
+    expect(new Set([take(own), take(own), take(own)]).size).toBe(1);
+  });
+
   test("counts a connection out of the table it was counted into, whatever a reload made of `by`", () => {
     const fixture = poolOf(backends, { by: "user" });
     fixture.take({ user: "ann" });

@@ -51,3 +51,19 @@ test("takes out those whose time is up, and tells the next deadline", () => {
   expect(room.nextDeadlineMs()).toBe(150);
   expect(room.next()).toMatchObject({ item: "late", enteredAtMs: 50 });
 });
+
+test("knows the deadline of one whose time is shorter than that of those ahead", () => {
+  const room = new WaitingRoom<string, string>();
+  room.enter("old", "old", { priority: "normal", nowMs: 0, timeoutMs: 60_000 });
+  room.enter("new", "new", { priority: "normal", nowMs: 10, timeoutMs: 1_000 });
+  room.enter("newer", "newer", { priority: "normal", nowMs: 20, timeoutMs: 1_000 });
+  expect(room.nextDeadlineMs()).toBe(1_010);
+  expect(room.expire(1_010)).toEqual(["new"]);
+  expect(room.nextDeadlineMs()).toBe(1_020);
+  expect(room.expire(1_020)).toEqual(["newer"]);
+  expect(room.nextDeadlineMs()).toBe(60_000);
+  room.leave("old");
+  expect(room.nextDeadlineMs()).toBeNull();
+  room.enter("later", "later", { priority: "low", nowMs: 0, timeoutMs: 90_000 });
+  expect(room.nextDeadlineMs()).toBe(90_000);
+});

@@ -332,7 +332,7 @@ describe("configure", () => {
     await running.find(({ id }) => id === "up")?.pass();
     changes.length = 0;
     monitor.configure([target("down", "off"), target("up", "off"), target("unknown", "off")]);
-    expect(changes).toEqual(["chat/down up: it is no longer checked"]);
+    expect(changes).toEqual(["down", "up", "unknown"].map((id) => `chat/${id} up: it is not checked`));
     expect(vi.getTimerCount()).toBe(0);
   });
 
