@@ -75,6 +75,7 @@ function requestOf(user: string): AdmitRequest {
     user,
     cookie: null,
     isSharedAddress: false,
+    network: "192.0.2.0/24",
     tried: [],
   };
 }

@@ -60,13 +60,13 @@ export class BackendStates {
   }
 
   /** Counts a failure that real traffic met, and ejects the backend where it is one too many. */
-  failed(pool: Pool, backend: Backend, kind: FailureKind, user: string): void {
+  failed(pool: Pool, backend: Backend, kind: FailureKind, network: string): void {
     backend.failures[kind] += 1;
     const config = pool.config.outlier;
     if (config === null || backend.isEjected) return;
     const window = this.#windowOf(backend);
     const nowMs = this.#options.now();
-    if (!window.record({ kind, user, nowMs, connections: backend.connections, config })) return;
+    if (!window.record({ kind, network, nowMs, connections: backend.connections, config })) return;
     if (!mayEject(backend, pool.backends)) return;
     this.#eject(pool, backend, kind, window.eject(config, nowMs));
   }

@@ -65,7 +65,7 @@ export class Dispatcher {
       case "dial-retried":
         return this.#options.observer.dialRetried(message.pool);
       case "backend-failed":
-        return this.#options.fleet.failed(message.pool, message.backend, message.kind, message.user);
+        return this.#options.fleet.failed(message.pool, message.backend, message.kind, message.network);
       case "request-ended":
         return this.#options.observer.requestEnded(message.pool, message.status);
       case "requests-in-flight":
@@ -95,11 +95,11 @@ export class Dispatcher {
 
   #onReleased(thread: Thread, { id, summary }: Extract<ToControl, { type: "release" }>): void {
     const { admission, fleet, observer } = this.#options;
-    const user = admission.find(thread.serial, id)?.user;
+    const network = admission.find(thread.serial, id)?.network;
     const slot = admission.release(thread.serial, id);
-    if (slot === null || user === undefined || summary === null) return;
+    if (slot === null || network === undefined || summary === null) return;
     observer.connectionEnded(slot.pool.name, summary);
-    if (summary.reason === "backend_lost" && summary.by === "backend") fleet.lost(slot, user);
+    if (summary.reason === "backend_lost" && summary.by === "backend") fleet.lost(slot, network);
   }
 
   #onOpened(thread: Thread, { id, handshakeMs }: Extract<ToControl, { type: "opened" }>): void {

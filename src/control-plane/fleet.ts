@@ -112,14 +112,14 @@ export class Fleet {
   }
 
   /** A dial failed, and the backend is to blame. */
-  failed(poolName: string, id: string, kind: FailureKind, user: string): void {
+  failed(poolName: string, id: string, kind: FailureKind, network: string): void {
     const found = this.find(poolName, id);
-    if (found !== undefined) this.#states.failed(found.pool, found.backend, kind, user);
+    if (found !== undefined) this.#states.failed(found.pool, found.backend, kind, network);
   }
 
   /** An open connection ended without a Close of the backend. */
-  lost({ pool, backend }: Slot, user: string): void {
-    this.#states.failed(pool, backend, "lost", user);
+  lost({ pool, backend }: Slot, network: string): void {
+    this.#states.failed(pool, backend, "lost", network);
   }
 
   /** Called now and then. */

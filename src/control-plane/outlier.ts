@@ -16,12 +16,13 @@ const BURST_SHARE = 0.1;
 /** Ejections in a row make the time longer up to this factor. */
 const MAX_EJECT_FACTOR = 10;
 
-/** What one user can bring about alone ejects nobody, however low `failures` is. */
-const MIN_USERS = 2;
+/** What one network can bring about alone ejects nobody, however low `failures` is. */
+const MIN_NETWORKS = 2;
 
 export interface Failure {
   readonly kind: FailureKind;
-  readonly user: string;
+  /** Of the client that met it. Not its user: a client may be able to choose that anew. */
+  readonly network: string;
   readonly nowMs: number;
   /** Those that the backend still has, without the one that was lost. */
   readonly connections: number;
@@ -32,10 +33,10 @@ export interface Failure {
 export class FailureWindow {
   /** When a connect failed; no client can bring that about, so each of them counts. */
   readonly #connectsMs: number[] = [];
-  /** Users that met a failure which a client can provoke, and when they last did; each counts once. */
-  readonly #usersMs = new Map<string, number>();
-  readonly #lost: { readonly user: string; readonly atMs: number }[] = [];
-  readonly #lostByUser = new Map<string, number>();
+  /** Networks whose clients met a failure that a client can provoke, and when they last did; each counts once. */
+  readonly #networksMs = new Map<string, number>();
+  readonly #lost: { readonly network: string; readonly atMs: number }[] = [];
+  readonly #lostByNetwork = new Map<string, number>();
   #ejectFactor = 0;
   #ejectedUntilMs = Number.NEGATIVE_INFINITY;
 
@@ -63,27 +64,27 @@ export class FailureWindow {
     this.#ejectedUntilMs = Math.min(this.#ejectedUntilMs, nowMs);
   }
 
-  #add({ kind, user, nowMs, config: { failures, window } }: Failure): boolean {
+  #add({ kind, network, nowMs, config: { failures, window } }: Failure): boolean {
     if (kind === "connect") {
       this.#connectsMs.push(nowMs);
     } else {
       // In the order of their times, as a Map keeps a known key in its place.
-      this.#usersMs.delete(user);
-      this.#usersMs.set(user, nowMs);
+      this.#networksMs.delete(network);
+      this.#networksMs.set(network, nowMs);
     }
     this.#forgetUntil(nowMs - window);
     const connects = this.#connectsMs.length;
-    const users = this.#usersMs.size;
-    return connects + users >= failures && (connects > 0 || users >= MIN_USERS);
+    const networks = this.#networksMs.size;
+    return connects + networks >= failures && (connects > 0 || networks >= MIN_NETWORKS);
   }
 
-  #addLost({ user, nowMs, connections, config: { failures } }: Failure): boolean {
+  #addLost({ network, nowMs, connections, config: { failures } }: Failure): boolean {
     this.#forgetLostUntil(nowMs - BURST_MS);
-    this.#lost.push({ user, atMs: nowMs });
-    this.#lostByUser.set(user, (this.#lostByUser.get(user) ?? 0) + 1);
-    const users = this.#lostByUser.size;
+    this.#lost.push({ network, atMs: nowMs });
+    this.#lostByNetwork.set(network, (this.#lostByNetwork.get(network) ?? 0) + 1);
+    const networks = this.#lostByNetwork.size;
     const had = connections + this.#lost.length;
-    return users >= Math.max(failures, MIN_USERS) && this.#lost.length >= had * BURST_SHARE;
+    return networks >= Math.max(failures, MIN_NETWORKS) && this.#lost.length >= had * BURST_SHARE;
   }
 
   #forgetUntil(untilMs: number): void {
@@ -91,27 +92,27 @@ export class FailureWindow {
     if (firstKept !== 0) {
       this.#connectsMs.splice(0, firstKept === -1 ? this.#connectsMs.length : firstKept);
     }
-    for (const [user, atMs] of this.#usersMs) {
+    for (const [network, atMs] of this.#networksMs) {
       if (atMs > untilMs) return;
-      this.#usersMs.delete(user);
+      this.#networksMs.delete(network);
     }
   }
 
   #forgetLostUntil(untilMs: number): void {
     const firstKept = this.#lost.findIndex(({ atMs }) => atMs > untilMs);
     if (firstKept === 0) return;
-    for (const { user } of this.#lost.splice(0, firstKept === -1 ? this.#lost.length : firstKept)) {
-      const left = (this.#lostByUser.get(user) ?? 0) - 1;
-      if (left > 0) this.#lostByUser.set(user, left);
-      else this.#lostByUser.delete(user);
+    for (const { network } of this.#lost.splice(0, firstKept === -1 ? this.#lost.length : firstKept)) {
+      const left = (this.#lostByNetwork.get(network) ?? 0) - 1;
+      if (left > 0) this.#lostByNetwork.set(network, left);
+      else this.#lostByNetwork.delete(network);
     }
   }
 
   #clear(): void {
     this.#connectsMs.length = 0;
-    this.#usersMs.clear();
+    this.#networksMs.clear();
     this.#lost.length = 0;
-    this.#lostByUser.clear();
+    this.#lostByNetwork.clear();
   }
 }
 

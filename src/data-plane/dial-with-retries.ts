@@ -48,14 +48,27 @@ export async function dialWithRetries(
   upgrade: AdmittedUpgrade,
   first: Grant,
 ): Promise<Dialed> {
+  const doubts = new Doubts(context.reporter, upgrade.client.network);
+  try {
+    return await dialInTurn(context, upgrade, first, doubts);
+  } finally {
+    doubts.settle();
+  }
+}
+
+async function dialInTurn(
+  context: { readonly desk: AdmissionDesk; readonly reporter: Reporter },
+  upgrade: AdmittedUpgrade,
+  first: Grant,
+  doubts: Doubts,
+): Promise<Dialed> {
   let grant = first;
   for (;;) {
     upgrade.pending.assertPresent();
     const target = upgrade.settings.target(grant.pool, grant.target);
     const outcome = await dialOnce(upgrade, target, grant.addresses);
     const failure = outcome instanceof Refusal ? outcome : refusalOf(outcome);
-    const fault = faultIn(outcome);
-    if (fault !== null) context.reporter.backendFailed(grant, fault, upgrade.client.user);
+    doubts.add(grant, faultIn(outcome));
     if (failure === null || !mayRetry(failure, outcome, target)) {
       if (outcome instanceof Refusal) throw outcome;
       return { ...outcome, grant };
@@ -68,6 +81,36 @@ export async function dialWithRetries(
     if (!(outcome instanceof Refusal) && outcome.kind === "answered") outcome.response.destroy();
     context.reporter.dialRetried(grant, failure);
     grant = other;
+  }
+}
+
+/**
+ * Whom to blame for the dials of one upgrade. A connect that fails is the backend's doing. What a client can
+ * provoke is so where only one backend met it; where all did, it was the request.
+ */
+class Doubts {
+  readonly #reporter: Reporter;
+  readonly #network: string;
+  readonly #provocable: { readonly grant: Grant; readonly fault: FailureKind }[] = [];
+  #dials = 0;
+
+  constructor(reporter: Reporter, network: string) {
+    this.#reporter = reporter;
+    this.#network = network;
+  }
+
+  /** @param fault null where the dial went well, or the backend is not to blame */
+  add(grant: Grant, fault: FailureKind | null): void {
+    this.#dials += 1;
+    if (fault === "connect") this.#reporter.backendFailed(grant, fault, this.#network);
+    else if (fault !== null) this.#provocable.push({ grant, fault });
+  }
+
+  settle(): void {
+    const isRequestsOwn = this.#dials > 1 && this.#provocable.length === this.#dials;
+    if (isRequestsOwn) return;
+    for (const { grant, fault } of this.#provocable)
+      this.#reporter.backendFailed(grant, fault, this.#network);
   }
 }
 

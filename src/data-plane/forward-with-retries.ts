@@ -46,6 +46,7 @@ export async function forwardWithRetries(
     user: client.user,
     cookie: affinityCookie(request, route.pool, settings.affinityCookies),
     isSharedAddress: client.isSharedAddress,
+    network: client.network,
     tried: [],
   };
   const requestId = requestIdOf(request, client.isPeerTrusted);
@@ -68,7 +69,7 @@ export async function forwardWithRetries(
           });
     if (failure === null) return;
     const fault = faultOf(failure);
-    if (fault !== null) context.reporter.backendFailed(grant, fault, client.user);
+    if (fault !== null) context.reporter.backendFailed(grant, fault, client.network);
     tried.push(grant.backend);
     const mayTryAnother =
       target === undefined || (tried.length <= target.pool.retries && mayRetry(failure, target));

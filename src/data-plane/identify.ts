@@ -6,7 +6,7 @@ import type { Config } from "../config/schema.ts";
 import { Refusal } from "../errors.ts";
 import { joinedHeader } from "../ws/handshake.ts";
 import { clientAddress, plainAddress } from "./client-address.ts";
-import { ipUser } from "./identity-value.ts";
+import { ipUser, networkOf } from "./identity-value.ts";
 import type { Settings } from "./settings.ts";
 
 /** What proxies usually add, whatever `clientIpHeader` is; the second is RFC 7239's. */
@@ -23,6 +23,8 @@ export interface Client {
   readonly user: string;
   /** The user is an address that many clients may share. */
   readonly isSharedAddress: boolean;
+  /** What failures that it may have provoked are counted by. */
+  readonly network: string;
   readonly tier: string;
 }
 
@@ -47,6 +49,7 @@ export function identify(request: IncomingMessage, socket: Socket, settings: Set
     user: user ?? ipUser(address),
     isSharedAddress:
       user === null && (address === "" || (!isPeerTrusted && isForwarding(request, settings.config))),
+    network: networkOf(address),
     tier: tier ?? settings.defaultTier,
   };
 }

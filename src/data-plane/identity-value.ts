@@ -48,14 +48,31 @@ export function ipUser(address: string): string {
   return address.includes(":") && net.isIPv6(address) ? `ip:${groupIPv6(address)}` : `ip:${address}`;
 }
 
+/**
+ * The network that a client is counted in where it could choose its name, and its address within a range:
+ * `192.0.2.0/24`, `2001:db8:1::/48` (what a site is given, RFC 6177). Empty without an address.
+ */
+export function networkOf(address: string): string {
+  if (!net.isIPv6(address)) return address.replace(/\.\d+$/, ".0/24");
+  const groups = ipv6Groups(address);
+  if (isMapped(groups)) return `${groups.slice(6).flatMap(octets).slice(0, 3).join(".")}.0/24`;
+  return `${groups
+    .slice(0, 3)
+    .map((group) => group.toString(16))
+    .join(":")}::/48`;
+}
+
 function groupIPv6(address: string): string {
   const groups = ipv6Groups(address);
-  const isMapped = groups[5] === 0xffff && groups.slice(0, 5).every((group) => group === 0);
-  if (isMapped) return groups.slice(6).flatMap(octets).join(".");
+  if (isMapped(groups)) return groups.slice(6).flatMap(octets).join(".");
   // RFC 5952 §4.2 shortens the longest run of zeros: here always the one that ends the address.
   const end = groups.slice(0, 4).findLastIndex((group) => group !== 0) + 1;
   const network = groups.slice(0, end).map((group) => group.toString(16));
   return `${network.join(":")}::/64`;
+}
+
+function isMapped(groups: readonly number[]): boolean {
+  return groups[5] === 0xffff && groups.slice(0, 5).every((group) => group === 0);
 }
 
 /** The eight groups of an IPv6 address in any spelling; its zone, if any, is left out. */

@@ -58,8 +58,8 @@ export class Reporter {
   }
 
   /** For what the backend is to blame for: no client's doing, and no lack of our own. */
-  backendFailed({ pool, backend }: Grant, kind: FailureKind, user: string): void {
-    this.#channel.postUnhurried({ type: "backend-failed", pool, backend, kind, user });
+  backendFailed({ pool, backend }: Grant, kind: FailureKind, network: string): void {
+    this.#channel.postUnhurried({ type: "backend-failed", pool, backend, kind, network });
   }
 
   messagesDropped(id: number, messages: number, { address }: { readonly address: string }): void {

@@ -58,6 +58,7 @@ export async function onUpgrade(
         user,
         cookie: affinityCookie(request, pool, settings.affinityCookies),
         isSharedAddress: client.isSharedAddress,
+        network: client.network,
         tried: [],
       },
       pending,

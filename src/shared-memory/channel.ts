@@ -37,6 +37,8 @@ export interface AdmitRequest {
   readonly cookie: string | null;
   /** The user is an address that many clients may share (a forwarder that is not trusted): no ground for affinity. */
   readonly isSharedAddress: boolean;
+  /** The client's, such as `192.0.2.0/24`: failures that it may have provoked are counted by it. */
+  readonly network: string;
   /** Of a plain request: ids of the backends that have failed it so far. */
   readonly tried: readonly string[];
 }
@@ -144,7 +146,7 @@ export type ToControl =
       readonly pool: string;
       readonly backend: string;
       readonly kind: FailureKind;
-      readonly user: string;
+      readonly network: string;
     }
   | { readonly type: "request-ended"; readonly pool: string | null; readonly status: number }
   /** While draining: at its beginning, and whenever the number changes. */

@@ -1,10 +1,11 @@
-// Clients that try to get a backend ejected: what one user brings about alone ejects nobody, while the
-// same from several users does.
+// Clients that try to get a backend ejected: what one network brings about alone ejects nobody, whatever
+// users its clients say they are, while the same from several networks does.
 import { describe, expect, test } from "vitest";
 
 import { type EchoBackend, startEchoBackend } from "../support/echo-backend.ts";
 import { ask } from "../support/http-client.ts";
 import { untilMetric } from "../support/metrics.ts";
+import { headersOf } from "../support/network-user.ts";
 import { connectRaw, openRaw, upgradeRequest } from "../support/raw-client.ts";
 import type { RawConnection } from "../support/raw-connection.ts";
 import {
@@ -66,7 +67,7 @@ async function crash(connection: RawConnection): Promise<void> {
 
 /** Asks for this path as this user, over and over, all at once; whatever comes of it. */
 async function provoke({ url }: StartedWeir, path: string, user: string, times: number): Promise<void> {
-  const headers = { "x-user-id": user };
+  const headers = headersOf(user);
   const opened = await Promise.all(
     Array.from({ length: times }, () => openClient(url + path, { headers }).catch(() => null)),
   );
@@ -75,7 +76,7 @@ async function provoke({ url }: StartedWeir, path: string, user: string, times: 
 
 /** Raw connections of this user, all at once. */
 async function openMany(weir: StartedWeir, user: string, times: number): Promise<RawConnection[]> {
-  const lines = [`X-User-Id: ${user}`];
+  const lines = Object.entries(headersOf(user)).map(([name, value]) => `${name}: ${value}`);
   const opened = Array.from({ length: times }, () => openRaw(weir.url, { lines, allowHalfOpen: true }));
   return (await Promise.all(opened)).map(({ connection }) => connection);
 }
@@ -107,7 +108,7 @@ describe("by what is asked for", () => {
     ["/504", "status"],
     ["/garbage", "malformed"],
     ["/silence", "timeout"],
-  ])("%s: a failure that counts once for each user", async (path, kind) => {
+  ])("%s: a failure that counts once for each network", async (path, kind) => {
     const { weir } = await startAttacked(playPath, path === "/silence" ? quick : {});
     await provoke(weir, path, "mallory", MANY);
     await untilMetric(weir.adminUrl, MANY, FAILURES, { backend: "attacked", kind });
@@ -118,6 +119,30 @@ describe("by what is asked for", () => {
     // A third one who meets the same makes it likely that it is the backend.
     await provoke(weir, path, "bob", 1);
     expect(await reasonOf(weir, "backend ejected", "attacked")).toBe(kind);
+  });
+
+  test("by many users of one network, who may all be one client", async () => {
+    const { weir } = await startAttacked(playPath);
+    for (let i = 0; i < MANY; i += 1) {
+      const headers = { "x-user-id": `sock-puppet-${i}`, "x-forwarded-for": `192.0.2.${i}` };
+      await (await openClient(`${weir.url}/503`, { headers })).close(1000);
+    }
+    await untilMetric(weir.adminUrl, MANY, FAILURES, { backend: "attacked", kind: "status" });
+    await untilAllActive(weir);
+    expect(stateChanges(weir)).toEqual([]);
+  });
+
+  test("what every backend answers alike is no failure of any: it is the request's own", async () => {
+    const backends = await Promise.all([startScriptedBackend(playPath), startScriptedBackend(playPath)]);
+    const weir = await startInFrontOf(
+      backends.map(({ url }) => url),
+      { pool: { outlier: { failures: 1, window: "1h", eject: "1h" } } },
+    );
+    for (const user of ["ann", "bob", "cid", "dan"]) await provoke(weir, "/503", user, 5);
+    await untilMetric(weir.adminUrl, MANY, "weir_upgrades_total", { result: "backend_refused" });
+    await untilMetric(weir.adminUrl, MANY, "weir_dial_retries_total");
+    await untilMetric(weir.adminUrl, 0, FAILURES);
+    expect(stateChanges(weir)).toEqual([]);
   });
 
   test("all of it together, by one user, and by plain requests too", async () => {
@@ -180,8 +205,8 @@ describe("by ends of connections", () => {
     await untilAllActive(weir);
     expect(stateChanges(weir)).toEqual([]);
 
-    const users = Array.from({ length: MANY }, (_, i) => `user-${i}`);
-    const theirs = (await Promise.all(users.map((user) => openMany(weir, user, 1)))).flat();
+    const many = Array.from({ length: MANY }, (_, i) => `user-${i}`);
+    const theirs = (await Promise.all(many.map((user) => openMany(weir, user, 1)))).flat();
     for (const { socket } of backend.connections.slice(MANY)) socket.destroy();
     for (const connection of theirs) expect(await connection.nextClose()).toEqual(lostBackend);
     expect(await reasonOf(weir, "backend ejected", "attacked")).toBe("lost");

@@ -5,6 +5,7 @@ import { describe, expect, test } from "vitest";
 import { type EchoBackend, startEchoBackend } from "../support/echo-backend.ts";
 import { startChecked } from "../support/health-endpoint.ts";
 import { scrape, untilMetric } from "../support/metrics.ts";
+import { headersOf } from "../support/network-user.ts";
 import { openRaw } from "../support/raw-client.ts";
 import { accept, answer, startScriptedBackend } from "../support/scripted-backend.ts";
 import { startInFrontOf } from "../support/start-in-front.ts";
@@ -14,8 +15,6 @@ import { expectRefusal, openClient } from "../support/ws-client.ts";
 
 const nobody = "ws://127.0.0.1:1";
 const outlier = { failures: 3, window: "1h", eject: "1h" };
-
-const identity = { user: [{ header: "x-user-id" }, "ip"] };
 
 /** Heavy enough to be tried first, whatever the others have. */
 const FIRST = 1_000;
@@ -77,10 +76,10 @@ test("an ejected backend keeps the connections that it has", async () => {
     { id: "b", url: echo.url },
   ];
   const pool = { outlier: { ...outlier, failures: 2 } };
-  const weir = await startInFrontOf(entries, { pool, config: { identity } });
+  const weir = await startInFrontOf(entries, { pool });
   const { connection } = await openRaw(weir.url);
   for (const user of ["ann", "bob"]) {
-    expect((await openClient(weir.url, { headers: { "x-user-id": user } })).backendId).toBe("b");
+    expect((await openClient(weir.url, { headers: headersOf(user) })).backendId).toBe("b");
   }
   await untilEjected(weir, "a");
   expect(await reasonOf(weir, "backend ejected", "a")).toBe("status");

@@ -3,6 +3,7 @@ import { describe, expect, test } from "vitest";
 
 import { type BackendProcess, startBackendProcess } from "../support/backend-process.ts";
 import { scrape, untilMetric } from "../support/metrics.ts";
+import { headersOf } from "../support/network-user.ts";
 import { startInFrontOf } from "../support/start-in-front.ts";
 import type { StartedWeir } from "../support/start-weir.ts";
 import { reasonOf, stateChanges } from "../support/state-changes.ts";
@@ -32,7 +33,7 @@ async function start(ids: readonly string[], pool: object, weight = 1): Promise<
 }
 
 async function openAs({ url }: StartedWeir, user: string): Promise<WsClient> {
-  return openClient(url, { headers: { "x-user-id": user } });
+  return openClient(url, { headers: headersOf(user) });
 }
 
 const ok = { pool: "chat", result: "ok" };

@@ -43,7 +43,7 @@ beforeEach(() => {
     abuse: new AbuseWatch(null),
     fleet: {
       failed: (...failure) => void told.push(["failed", ...failure]),
-      lost: ({ backend }, user) => void told.push(["lost", backend.id, user]),
+      lost: ({ backend }, network) => void told.push(["lost", backend.id, network]),
     },
     log: recordingLog((...line) => void told.push(line)),
     observer: recordingObserver(),
@@ -88,17 +88,17 @@ describe("the dispatcher", () => {
 
   test("tells of a backend that failed a dial, or left an open connection without a Close", () => {
     const { thread } = fakeThread(7);
-    const failure = { pool: "chat", backend: "a", kind: "connect", user: "ann" } as const;
+    const failure = { pool: "chat", backend: "a", kind: "connect", network: "192.0.2.0/24" } as const;
     dispatcher.onMessage(thread, { type: "backend-failed", ...failure });
-    dispatcher.onMessage(thread, { type: "admit", request: requestOf({ id: 1, user: "ann" }) });
+    dispatcher.onMessage(thread, { type: "admit", request: requestOf({ id: 1, network: "192.0.2.0/24" }) });
     const [pool] = admission.pools;
     const held = [...(pool?.backends ?? [])].find(({ connections }) => connections === 1)?.id;
     const lost: ConnectionSummary = { ...summary, code: 1006, by: "backend", reason: "backend_lost" };
     dispatcher.onMessage(thread, { type: "release", id: 1, summary: lost });
     expect(told).toEqual([
-      ["failed", "chat", "a", "connect", "ann"],
+      ["failed", "chat", "a", "connect", "192.0.2.0/24"],
       ["ended", "chat", lost],
-      ["lost", held, "ann"],
+      ["lost", held, "192.0.2.0/24"],
     ]);
   });
 

@@ -9,7 +9,7 @@ const config = { failures: 5, window: 30_000, eject: 30_000 };
 const PROVOKED = ["timeout", "malformed", "status"] as const;
 
 function failure(more: Partial<Failure>): Failure {
-  return { kind: "connect", user: "ann", nowMs: 0, connections: 0, config, ...more };
+  return { kind: "connect", network: "ann", nowMs: 0, connections: 0, config, ...more };
 }
 
 /** Number of the failure, from 1, at which the backend is ejected; null where it never is. */
@@ -22,7 +22,7 @@ function ejectedAt(failures: readonly Partial<Failure>[], window = new FailureWi
 function burst(lost: number, left: number, { everyMs = 1, users = lost } = {}): Partial<Failure>[] {
   return Array.from({ length: lost }, (_, index) => ({
     kind: "lost",
-    user: `user-${index % users}`,
+    network: `user-${index % users}`,
     nowMs: index * everyMs,
     connections: left + lost - 1 - index,
   }));
@@ -33,20 +33,20 @@ describe("failures that eject a backend", () => {
     expect(ejectedAt([1, 2, 3, 4, 5, 6].map((nowMs) => ({ nowMs })))).toBe(5);
   });
 
-  test.each(PROVOKED)("are %s of as many users, each counted once", (kind) => {
-    const once = ["ann", "bob", "carl", "dora", "eve"].map((user) => ({ kind, user }));
+  test.each(PROVOKED)("are %s of as many networks, each counted once", (kind) => {
+    const once = ["ann", "bob", "carl", "dora", "eve"].map((network) => ({ kind, network }));
     expect(ejectedAt(once)).toBe(5);
     expect(ejectedAt([...Array.from({ length: 100 }, () => ({ kind })), ...once])).toBe(105);
   });
 
   test("are counted together, and begin anew once they were enough", () => {
     const mixed = [
-      { user: "ann" },
-      { kind: "timeout", user: "bob" },
-      { kind: "status", user: "bob" },
-      { kind: "malformed", user: "carl" },
-      { user: "ann" },
-      { kind: "timeout", user: "dora" },
+      { network: "ann" },
+      { kind: "timeout", network: "bob" },
+      { kind: "status", network: "bob" },
+      { kind: "malformed", network: "carl" },
+      { network: "ann" },
+      { kind: "timeout", network: "dora" },
     ] as const;
     const window = new FailureWindow();
     expect(ejectedAt(mixed, window)).toBe(6);
@@ -60,12 +60,12 @@ describe("failures that eject a backend", () => {
     const timeouts = connects.map(({ nowMs }, index) => ({
       kind: "timeout" as const,
       nowMs,
-      user: `${index}`,
+      network: `${index}`,
     }));
     expect(ejectedAt(timeouts)).toBeNull();
   });
 
-  test("are never what one user brings about alone, however low the number is", () => {
+  test("are never what one network brings about alone, however low the number is", () => {
     const step = fc.record({
       kind: fc.constantFrom(...PROVOKED, "lost" as const),
       afterMs: fc.nat(5_000),
@@ -90,21 +90,21 @@ describe("failures that eject a backend", () => {
   test("are as many in the window as a naive count of them says", () => {
     const step = fc.record({
       kind: fc.constantFrom("connect" as const, ...PROVOKED),
-      user: fc.constantFrom("ann", "bob", "carl"),
+      network: fc.constantFrom("ann", "bob", "carl"),
       afterMs: fc.nat(10_000),
     });
     const property = fc.property(fc.array(step, { maxLength: 100 }), (steps) => {
       const window = new FailureWindow();
-      let past: { kind: string; user: string; nowMs: number }[] = [];
+      let past: { kind: string; network: string; nowMs: number }[] = [];
       let nowMs = 0;
-      for (const { kind, user, afterMs } of steps) {
+      for (const { kind, network, afterMs } of steps) {
         nowMs += afterMs;
         const now = nowMs;
-        past = [...past, { kind, user, nowMs }].filter((each) => each.nowMs > now - config.window);
+        past = [...past, { kind, network, nowMs }].filter((each) => each.nowMs > now - config.window);
         const connects = past.filter((each) => each.kind === "connect");
-        const users = new Set(past.filter((each) => each.kind !== "connect").map((each) => each.user));
+        const users = new Set(past.filter((each) => each.kind !== "connect").map((each) => each.network));
         const isEnough = connects.length + users.size >= config.failures;
-        expect(window.record(failure({ kind, user, nowMs }))).toBe(isEnough);
+        expect(window.record(failure({ kind, network, nowMs }))).toBe(isEnough);
         if (isEnough) past = [];
       }
     });
@@ -131,7 +131,7 @@ describe("lost connections", () => {
   test("of few users are no burst, however many they are", () => {
     const lost = burst(400, 0, { users: 4 });
     expect(ejectedAt(lost)).toBeNull();
-    expect(ejectedAt([...lost, { kind: "lost", user: "eve", nowMs: 500, connections: 0 }])).toBe(401);
+    expect(ejectedAt([...lost, { kind: "lost", network: "eve", nowMs: 500, connections: 0 }])).toBe(401);
   });
 
   test("do not add to other failures", () => {

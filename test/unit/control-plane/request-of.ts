@@ -11,6 +11,7 @@ export function requestOf(more: Partial<AdmitRequest> = {}): AdmitRequest {
     user: "ip:127.0.0.1",
     cookie: null,
     isSharedAddress: false,
+    network: "127.0.0.0/24",
     tried: [],
     ...more,
   };

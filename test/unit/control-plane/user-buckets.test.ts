@@ -34,6 +34,7 @@ function request(more: Partial<AdmitRequest> = {}): AdmitRequest {
     user: "ann",
     cookie: null,
     isSharedAddress: false,
+    network: "192.0.2.0/24",
     tried: [],
     ...more,
   };

@@ -53,6 +53,7 @@ function linesFor(asked: Asked): [name: string, value: string][] {
       address: "192.0.2.1",
       user: "ip:192.0.2.1",
       isSharedAddress: false,
+      network: "192.0.2.0/24",
       tier: "default",
     },
     route,

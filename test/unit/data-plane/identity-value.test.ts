@@ -8,6 +8,7 @@ import {
   isUsableIdentity,
   isUsableUser,
   MAX_IDENTITY_BYTES,
+  networkOf,
 } from "../../../src/data-plane/identity-value.ts";
 
 describe("isUsableIdentity", () => {
@@ -119,4 +120,16 @@ describe("headerSpelling", () => {
       }),
     );
   });
+});
+
+describe("networkOf", () => {
+  test.each([
+    ["192.0.2.7", "192.0.2.0/24"],
+    ["::ffff:192.0.2.7", "192.0.2.0/24"],
+    ["::ffff:c000:207", "192.0.2.0/24"],
+    ["2001:db8:1:2:3::4", "2001:db8:1::/48"],
+    ["2001:db8:1:ffff::", "2001:db8:1::/48"],
+    ["::1", "0:0:0::/48"],
+    ["", ""],
+  ])("of %s is %s", (address, network) => expect(networkOf(address)).toBe(network));
 });
