@@ -6,7 +6,7 @@ import type { Config } from "../config/schema.ts";
 import { PACE_QUEUE, type Admission } from "../control-plane/admission.ts";
 import type { TrafficObserver } from "../control-plane/dispatcher.ts";
 import type { ErrorCode } from "../errors.ts";
-import type { ConnectionSummary } from "../shared-memory/channel.ts";
+import type { ConnectionSummary, RoundTrips } from "../shared-memory/channel.ts";
 import type { CounterName, Counters } from "../shared-memory/counters.ts";
 import type { LastReload } from "../reloader.ts";
 import { closeCodeLabel } from "../ws/close.ts";
@@ -78,6 +78,13 @@ export class Metrics implements TrafficObserver {
     buckets: HANDSHAKE_BUCKETS_SECONDS,
     registers: [this.registry],
   });
+  readonly #roundTrips = new prometheus.Histogram({
+    name: "weir_round_trip_seconds",
+    help: "Time from a Ping of Weir's own to its Pong, by the side that answered.",
+    labelNames: ["pool", "side"] as const,
+    buckets: HANDSHAKE_BUCKETS_SECONDS,
+    registers: [this.registry],
+  });
   readonly #waits = new prometheus.Histogram({
     name: "weir_queue_wait_seconds",
     help: "Time that upgrades waited for their turn, or for a slot of a pool.",
@@ -139,8 +146,10 @@ export class Metrics implements TrafficObserver {
     for (const pool of Object.keys(pools)) {
       this.#upgrades.inc({ pool, result: "ok" }, 0);
       this.#retries.inc({ pool }, 0);
-      if (!this.#pools.has(pool)) this.#handshakes.zero({ pool });
+      if (this.#pools.has(pool)) continue;
       this.#pools.add(pool);
+      this.#handshakes.zero({ pool });
+      for (const side of ["client", "backend"]) this.#roundTrips.zero({ pool, side });
     }
   }
 
@@ -160,6 +169,13 @@ export class Metrics implements TrafficObserver {
 
   messagesDelayed(delaysMs: readonly number[]): void {
     for (const delayMs of delaysMs) this.#delays.observe(delayMs / 1_000);
+  }
+
+  peersAnswered(roundTrips: readonly RoundTrips[]): void {
+    for (const { pool, side, roundTripsMs } of roundTrips) {
+      const histogram = this.#roundTrips.labels({ pool, side });
+      for (const roundTripMs of roundTripsMs) histogram.observe(roundTripMs / 1_000);
+    }
   }
 
   dialRetried(pool: string): void {

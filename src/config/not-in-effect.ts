@@ -25,10 +25,6 @@ export const NOT_IN_EFFECT = [
   "routes[].allow",
   "routes[].deny",
   "pools.*.backends[].proxyProtocol",
-  "timeouts.idle",
-  "timeouts.ping",
-  "timeouts.slowConsumer",
-  "timeouts.maxConnectionAge",
   "pidFile",
   "alerts",
 ] as const;

@@ -17,7 +17,7 @@ import {
 } from "./schema-values.ts";
 import { describeValue } from "./units.ts";
 
-interface PingConfig {
+export interface PingConfig {
   /** Milliseconds. */
   readonly interval: number;
   /** Milliseconds. */

@@ -3,7 +3,7 @@
 
 import type { ErrorCode } from "../errors.ts";
 import type { Log } from "../log.ts";
-import type { ConnectionSummary, ToControl } from "../shared-memory/channel.ts";
+import type { ConnectionSummary, RoundTrips, ToControl } from "../shared-memory/channel.ts";
 import type { AbuseWatch } from "./abuse.ts";
 import type { Admission, Decision } from "./admission.ts";
 import type { Fleet } from "./fleet.ts";
@@ -18,6 +18,7 @@ export interface TrafficObserver {
   connectionEnded(pool: string, summary: ConnectionSummary): void;
   requestEnded(pool: string | null, status: number): void;
   messagesDelayed(delaysMs: readonly number[]): void;
+  peersAnswered(roundTrips: readonly RoundTrips[]): void;
 }
 
 interface DispatcherOptions {
@@ -62,6 +63,8 @@ export class Dispatcher {
         return this.#onDropped(thread, message);
       case "delays":
         return this.#options.observer.messagesDelayed(message.delaysMs);
+      case "round-trips":
+        return this.#options.observer.peersAnswered(message.roundTrips);
       case "dial-retried":
         return this.#options.observer.dialRetried(message.pool);
       case "backend-failed":

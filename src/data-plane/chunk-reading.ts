@@ -3,12 +3,13 @@
 
 import type { FrameScanner } from "../ws/frame-scanner.ts";
 import { Opcode } from "../ws/protocol.ts";
+import { type OwnPings, takeOwnPong } from "./own-pings.ts";
 
 /**
- * Why reading a chunk stopped: at its end, behind a Close, behind the header of a frame that makes its
- * message too big, or at a frame in error.
+ * Why reading a chunk stopped: at its end, behind a Close, behind a Pong that answers a Ping of Weir's,
+ * behind the header of a frame that makes its message too big, or at a frame in error.
  */
-export type ChunkStop = "end" | "close" | "too big" | "error";
+type ChunkStop = "end" | "close" | "own pong" | "too big" | "error";
 
 export interface ChunkReading {
   /** Where reading stopped, as the scanner returned it. */
@@ -19,7 +20,16 @@ export interface ChunkReading {
   readonly messages: number;
   /** Offset of each message's first frame; the first `messages` count. */
   readonly starts: Int32Array;
+  /** Without Pongs that answer Weir. */
   readonly controlFrames: number;
+}
+
+/** What is left to do with a chunk once its messages have gone on. */
+export interface ChunkRest {
+  readonly bytes: Buffer;
+  /** Where reading it stopped, and why. */
+  readonly at: number;
+  readonly stop: ChunkStop;
 }
 
 /**
@@ -36,13 +46,24 @@ const reading = {
   controlFrames: 0,
 };
 
+/** What a pipe reads its chunks by. */
+export interface ChunkRules {
+  readonly maxMessageBytes: number;
+  /** Weir's pings to the source; null before the first one. */
+  readonly ownPings: OwnPings | null;
+}
+
 /**
  * The message path: one pass over the frame headers of a chunk.
  *
  * @param bytes what `scanner.feed` returned
  * @returns valid until the next chunk is read, of whatever pipe
  */
-export function readChunk(scanner: FrameScanner, bytes: Buffer, maxMessageBytes: number): ChunkReading {
+export function readChunk(
+  scanner: FrameScanner,
+  bytes: Buffer,
+  { maxMessageBytes, ownPings }: ChunkRules,
+): ChunkReading {
   const { starts } = reading;
   let at = 0;
   let messages = 0;
@@ -56,7 +77,8 @@ export function readChunk(scanner: FrameScanner, bytes: Buffer, maxMessageBytes:
     }
     const { opcode } = scanner;
     if (opcode >= Opcode.close) {
-      controlFrames += 1;
+      if (takeOwnPong(ownPings, scanner, bytes)) stop = "own pong";
+      else controlFrames += 1;
       if (opcode === Opcode.close) stop = "close";
     } else if (scanner.messageLength > maxMessageBytes) {
       stop = "too big";
@@ -68,7 +90,7 @@ export function readChunk(scanner: FrameScanner, bytes: Buffer, maxMessageBytes:
   }
   reading.at = at;
   reading.stop = stop;
-  reading.end = stop === "too big" ? scanner.frameStart : at;
+  reading.end = stop === "too big" || stop === "own pong" ? scanner.frameStart : at;
   reading.messages = messages;
   reading.controlFrames = controlFrames;
   return reading;

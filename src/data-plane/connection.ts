@@ -4,44 +4,22 @@
 import { randomBytes } from "node:crypto";
 import type { Socket } from "node:net";
 import type { OnExceed } from "../config/schema-limits.ts";
-import type { ConnectionEnd, ConnectionSummary, Grant } from "../shared-memory/channel.ts";
+import type { ConnectionEnd, Grant } from "../shared-memory/channel.ts";
 import { Counter } from "../shared-memory/counters.ts";
 import { buildCloseFrame, buildFrame } from "../ws/frame-builder.ts";
 import { CloseCode, MASKING_KEY_BYTES, Opcode, type ProtocolError } from "../ws/protocol.ts";
-import type { SourceLimits } from "./connection-limits.ts";
 import { CLOSE_REASONS, type CloseReasonName, type Goodbye } from "./close-reasons.ts";
+import type { SourceLimits } from "./connection-limits.ts";
+import type { ConnectionOptions } from "./connection-options.ts";
 import type { FinishingUnit } from "./finishing.ts";
 import type { PipeOwner } from "./pipe-owner.ts";
 import { Pipe } from "./pipe.ts";
 import { attachPipe } from "./relayed-socket.ts";
 
-export interface ConnectionOptions {
-  readonly client: Socket;
-  readonly backend: Socket;
-  readonly grant: Grant;
-  readonly reservedBits: number;
-  readonly closeTimeoutMs: number;
-  /** The route's `closeCodes`: the client's code by reason, or `none` to cut without a Close. */
-  readonly closeCodes: Readonly<Record<string, number | "none">>;
-  readonly cells: Float64Array;
-  readonly observer: ConnectionObserver;
-}
-
-/** Who is told of what a connection goes through. */
-export interface ConnectionObserver {
-  onProtocolError(connection: Connection, side: "client" | "backend", error: ProtocolError): void;
-  /** So many messages of the client came above its limits. */
-  onLimited(connection: Connection, action: OnExceed, messages: number, retryAfterMs: number): void;
-  /** A message of the client was let through after this wait. */
-  onDelayed(connection: Connection, delayMs: number): void;
-  /** Once, when both sockets are closed. */
-  onTeardown(connection: Connection, summary: ConnectionSummary): void;
-}
-
 export class Connection implements PipeOwner {
   readonly grant: Grant;
-  readonly #toBackend: Pipe;
-  readonly #toClient: Pipe;
+  readonly toBackend: Pipe;
+  readonly toClient: Pipe;
   readonly #options: ConnectionOptions;
   readonly #startedAtMs = performance.now();
   /** How it ended; set by whatever came first. */
@@ -58,7 +36,7 @@ export class Connection implements PipeOwner {
     this.grant = options.grant;
     const base = options.grant.counterSlot;
     const shared = { owner: this, reservedBits: options.reservedBits };
-    this.#toBackend = new Pipe({
+    this.toBackend = new Pipe({
       ...shared,
       source: options.client,
       sink: options.backend,
@@ -69,7 +47,7 @@ export class Connection implements PipeOwner {
         bytes: base + Counter.bytesToBackend,
       },
     });
-    this.#toClient = new Pipe({
+    this.toClient = new Pipe({
       ...shared,
       source: options.backend,
       sink: options.client,
@@ -82,22 +60,17 @@ export class Connection implements PipeOwner {
     });
   }
 
-  /** Bytes that were read from the client, whatever became of them. */
-  get clientBytesRead(): number {
-    return this.#toBackend.bytesRead;
-  }
-
-  /** Weir does not read the client at the moment: nobody knows whether it is silent. */
-  get isClientPaused(): boolean {
-    return this.#options.client.isPaused();
+  /** One side has closed or is gone, or Weir has said goodbye. */
+  get isEnding(): boolean {
+    return this.#end !== null;
   }
 
   /** Begins the relay; `early` are bytes that either side sent before. */
   start(early: { readonly fromClient: Buffer; readonly fromBackend: Buffer }): void {
-    if (early.fromClient.length > 0) this.#toBackend.onData(early.fromClient);
-    if (early.fromBackend.length > 0) this.#toClient.onData(early.fromBackend);
-    attachPipe(this.#toBackend);
-    attachPipe(this.#toClient);
+    if (early.fromClient.length > 0) this.toBackend.onData(early.fromClient);
+    if (early.fromBackend.length > 0) this.toClient.onData(early.fromBackend);
+    attachPipe(this.toBackend);
+    attachPipe(this.toClient);
   }
 
   /**
@@ -113,19 +86,31 @@ export class Connection implements PipeOwner {
     this.#endAs({ code: client === "cut" ? CloseCode.abnormal : client, by: entry.by, reason });
     // At a shutdown a message in flight may take until its deadline; the peers' time begins at our Close.
     if (reason !== "draining") this.#startCloseTimer();
-    this.#sayGoodbye(this.#toClient, client, entry.text);
-    this.#sayGoodbye(this.#toBackend, entry.backend, "");
+    this.#sayGoodbye(this.toClient, client, entry.text);
+    this.#sayGoodbye(this.toBackend, entry.backend, "");
+  }
+
+  /** Closes the connection for a peer that is not there, or takes nothing: no goodbye would reach that one. */
+  abandon(side: "client" | "backend", reason: CloseReasonName): void {
+    const isClient = side === "client";
+    const reader = isClient ? this.toBackend : this.toClient;
+    // A frame cut short can only be followed by the end of the stream.
+    const isCut = reader.isInsideFrame;
+    this.#endAs({ code: CloseCode.abnormal, by: side, reason });
+    this.close(reason);
+    if (isCut) reader.writer.socket.destroy();
+    reader.source.destroy();
   }
 
   /** What the client is held to from its next message on; before the first call, nothing. */
   limit(limits: SourceLimits, nowNs: () => number): void {
-    this.#toBackend.limit(limits, nowNs);
+    this.toBackend.limit(limits, nowNs);
   }
 
   /** Sends the client a text message of ours between two messages of the backend. */
   notify(text: string): void {
     const payload = Buffer.from(text);
-    this.#toClient.notify(buildFrame({ opcode: Opcode.text, payload, maskingKey: null }));
+    this.toClient.notify(buildFrame({ opcode: Opcode.text, payload, maskingKey: null }));
   }
 
   /** Cuts both sockets now. */
@@ -142,7 +127,7 @@ export class Connection implements PipeOwner {
   }
 
   onCloseSent(_pipe: Pipe): void {
-    if (this.#toClient.writer.isClosed && this.#toBackend.writer.isClosed) this.#startCloseTimer();
+    if (this.toClient.writer.isClosed && this.toBackend.writer.isClosed) this.#startCloseTimer();
     this.#settle();
   }
 
@@ -168,7 +153,7 @@ export class Connection implements PipeOwner {
 
   onProtocolError(pipe: Pipe, error: ProtocolError): void {
     this.#options.observer.onProtocolError(this, this.#sideOf(pipe), error);
-    this.close(pipe === this.#toBackend ? "protocol_error" : "backend_protocol_error");
+    this.close(pipe === this.toBackend ? "protocol_error" : "backend_protocol_error");
   }
 
   /** The other side's bytes flow again once this sink has drained. */
@@ -203,7 +188,7 @@ export class Connection implements PipeOwner {
   /** A side is gone without a Close. What it sent before is already on its way to the other one. */
   #onLost(pipe: Pipe): void {
     this.#isLeaving = true;
-    const isClient = pipe === this.#toBackend;
+    const isClient = pipe === this.toBackend;
     const reason: CloseReasonName = isClient ? "client_lost" : "backend_lost";
     this.#endAs({ code: CloseCode.abnormal, by: this.#sideOf(pipe), reason });
     const otherClosed = this.#opposite(pipe).closeReceived;
@@ -219,7 +204,7 @@ export class Connection implements PipeOwner {
 
   #sayGoodbye(pipe: Pipe, goodbye: Goodbye, text: string): void {
     if (goodbye === "cut") return this.#cut(pipe);
-    const maskingKey = pipe === this.#toBackend ? randomBytes(MASKING_KEY_BYTES) : null;
+    const maskingKey = pipe === this.toBackend ? randomBytes(MASKING_KEY_BYTES) : null;
     pipe.close(buildCloseFrame({ code: goodbye, reason: text, maskingKey }), this.#unit);
   }
 
@@ -231,8 +216,8 @@ export class Connection implements PipeOwner {
 
   /** Ends each socket whose closing handshake is complete, or cannot be (RFC 6455 §7.1.7). */
   #settle(): void {
-    const isClientDone = this.#toBackend.isEnded && this.#toClient.writer.isClosed;
-    const isBackendDone = this.#toClient.isEnded && this.#toBackend.writer.isClosed;
+    const isClientDone = this.toBackend.isEnded && this.toClient.writer.isClosed;
+    const isBackendDone = this.toClient.isEnded && this.toBackend.writer.isClosed;
     // RFC 6455 §7.1.1: the server closes the TCP connection first. Towards the client that is us.
     if (isClientDone) endSocket(this.#options.client);
     // The backend has ended its side: nothing is left to say, and a FIN of its own would be a system call more.
@@ -256,7 +241,7 @@ export class Connection implements PipeOwner {
   /** Changes whenever a byte has moved. */
   #progress(): number {
     const { client, backend } = this.#options;
-    const passed = this.#toBackend.writer.bytes + this.#toClient.writer.bytes;
+    const passed = this.toBackend.writer.bytes + this.toClient.writer.bytes;
     return passed - client.writableLength - backend.writableLength;
   }
 
@@ -266,10 +251,10 @@ export class Connection implements PipeOwner {
     this.#options.observer.onTeardown(this, {
       ...(this.#end ?? { code: CloseCode.abnormal, by: "weir", reason: "destroyed" }),
       durationMs: Math.round(performance.now() - this.#startedAtMs),
-      messagesToBackend: this.#toBackend.writer.messages,
-      messagesToClient: this.#toClient.writer.messages,
-      bytesToBackend: this.#toBackend.writer.bytes,
-      bytesToClient: this.#toClient.writer.bytes,
+      messagesToBackend: this.toBackend.writer.messages,
+      messagesToClient: this.toClient.writer.messages,
+      bytesToBackend: this.toBackend.writer.bytes,
+      bytesToClient: this.toClient.writer.bytes,
     });
   }
 
@@ -284,11 +269,11 @@ export class Connection implements PipeOwner {
   }
 
   #sideOf(pipe: Pipe): "client" | "backend" {
-    return pipe === this.#toBackend ? "client" : "backend";
+    return pipe === this.toBackend ? "client" : "backend";
   }
 
   #opposite(pipe: Pipe): Pipe {
-    return pipe === this.#toBackend ? this.#toClient : this.#toBackend;
+    return pipe === this.toBackend ? this.toClient : this.toBackend;
   }
 }
 

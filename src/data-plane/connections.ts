@@ -11,12 +11,13 @@ import { canDropMessages } from "../ws/extensions.ts";
 import { joinedHeader, reservedBitsFor } from "../ws/handshake.ts";
 import type { ProtocolError } from "../ws/protocol.ts";
 import type { AdmissionDesk } from "./admission-desk.ts";
-import { ActivityWatch } from "./activity-watch.ts";
 import { ClientNotices } from "./client-notices.ts";
 import type { CloseReasonName } from "./close-reasons.ts";
-import { Connection, type ConnectionObserver } from "./connection.ts";
+import { Connection } from "./connection.ts";
 import { limitsOf } from "./connection-limits.ts";
+import type { ConnectionObserver } from "./connection-options.ts";
 import type { AdmittedUpgrade, Dialed } from "./dial-with-retries.ts";
+import { Keepalive } from "./keepalive.ts";
 import { PacedCloses } from "./paced-closes.ts";
 import type { Reporter } from "./reporter.ts";
 import type { Settings } from "./settings.ts";
@@ -63,7 +64,7 @@ export class Connections implements ConnectionObserver {
   readonly #options: ConnectionsOptions;
   /** By the id of the grant. */
   readonly #open = new Map<number, OpenConnection>();
-  readonly #activity: ActivityWatch;
+  readonly #keepalive: Keepalive;
   /** How long clients have to leave before a drain's closes; null as long as there is no drain. */
   #graceMs: number | null = null;
   /** The goodbye to all; null as long as they stay. */
@@ -71,7 +72,12 @@ export class Connections implements ConnectionObserver {
 
   constructor(options: ConnectionsOptions) {
     this.#options = options;
-    this.#activity = new ActivityWatch(options.activity, options.clock);
+    const { activity, clock, reporter } = options;
+    this.#keepalive = new Keepalive({
+      activity,
+      clock,
+      onRoundTrip: (pool, side, roundTripMs) => reporter.roundTrip(pool, side, roundTripMs),
+    });
   }
 
   /** The client has its 101: both sockets and the grant are the connection's from here. */
@@ -104,15 +110,16 @@ export class Connections implements ConnectionObserver {
       limited: 0,
     };
     this.#open.set(dialed.grant.id, open);
-    this.#activity.start(connection);
+    this.#keepalive.start(connection);
     this.#limit(open);
     connection.start({ fromClient: pending.release(), fromBackend: dialed.head });
     if (this.#graceMs !== null) this.#announceDrain(open, this.#graceMs);
     this.#closes?.add(connection);
   }
 
-  /** New settings: the limits of open connections follow them from their next message on. */
+  /** New settings: open connections follow them, their limits from the next message on. */
   configure(): void {
+    this.#keepalive.configure(this.#options.settings().config.timeouts);
     for (const open of this.#open.values()) this.#limit(open);
   }
 
@@ -152,7 +159,7 @@ export class Connections implements ConnectionObserver {
     const open = this.#open.get(grant.id);
     this.#open.delete(grant.id);
     this.#closes?.leave(connection);
-    this.#activity.stop(connection);
+    this.#keepalive.stop(connection);
     this.#options.desk.release(grant, summary);
     if (open !== undefined) this.#options.reporter.connectionEnded(grant, open.facts, summary, open.limited);
   }

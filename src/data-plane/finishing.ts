@@ -3,6 +3,8 @@
 
 import type { FrameScanner } from "../ws/frame-scanner.ts";
 import { Opcode } from "../ws/protocol.ts";
+import type { ChunkRules } from "./chunk-reading.ts";
+import { takeOwnPong } from "./own-pings.ts";
 
 /** Up to where our own Close waits: the end of the frame in flight, or of the message. */
 export type FinishingUnit = "frame" | "message";
@@ -12,8 +14,8 @@ interface Finishing {
   readonly end: number;
   /** Where reading stopped, as the scanner returned it. */
   readonly at: number;
-  /** `more`: it goes on in the next chunk. The others end it; `close` and `too big` as in `ChunkStop`. */
-  readonly stop: "whole" | "more" | "close" | "too big" | "error";
+  /** `more`: it goes on in the next chunk; `own pong`: behind that. The others end it. All as in `ChunkStop`. */
+  readonly stop: "whole" | "more" | "own pong" | "close" | "too big" | "error";
 }
 
 /** Whether the stream stands where no frame, or no message, is in flight. */
@@ -31,7 +33,7 @@ export function finishInFlight(
   scanner: FrameScanner,
   bytes: Buffer,
   unit: FinishingUnit,
-  maxMessageBytes: number,
+  { maxMessageBytes, ownPings }: ChunkRules,
 ): Finishing {
   let at = 0;
   for (;;) {
@@ -44,6 +46,7 @@ export function finishInFlight(
     if (!scanner.frameReady) return { end: next, at: next, stop: scanner.error === null ? "more" : "error" };
     const { opcode, frameStart } = scanner;
     if (opcode === Opcode.close) return { end: frameStart, at: next, stop: "close" };
+    if (takeOwnPong(ownPings, scanner, bytes)) return { end: frameStart, at: next, stop: "own pong" };
     if (opcode < Opcode.close && scanner.messageLength > maxMessageBytes) {
       return { end: frameStart, at: next, stop: "too big" };
     }

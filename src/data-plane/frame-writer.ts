@@ -20,6 +20,7 @@ export class FrameWriter {
   #isClosed = false;
   #waitingText: Buffer | null = null;
   #waitingClose: Buffer | null = null;
+  #waitingPing: { readonly frame: Buffer; readonly onFlushed: () => void } | null = null;
 
   constructor(socket: Socket, counters: DirectionCounters) {
     this.socket = socket;
@@ -33,6 +34,10 @@ export class FrameWriter {
 
   get isTextWaiting(): boolean {
     return this.#waitingText !== null;
+  }
+
+  get isPingWaiting(): boolean {
+    return this.#waitingPing !== null;
   }
 
   /** Passes a peer's bytes on as they are. False: wait for the socket's `drain`. */
@@ -60,6 +65,21 @@ export class FrameWriter {
     const frame = this.#waitingText;
     this.#waitingText = null;
     return frame === null || this.#isClosed || this.socket.write(frame);
+  }
+
+  /** Keeps a Ping of ours for the next frame boundary; `onFlushed` is called once it has left. */
+  keepPing(frame: Buffer, onFlushed: () => void): void {
+    this.#waitingPing ??= { frame, onFlushed };
+  }
+
+  /** The stream stands at a frame boundary: the Ping that waits goes out. False: wait for `drain`. */
+  writePing(): boolean {
+    const ping = this.#waitingPing;
+    this.#waitingPing = null;
+    if (ping === null || this.#isClosed || !this.socket.writable) return true;
+    return this.socket.write(ping.frame, (error) => {
+      if (!error) ping.onFlushed();
+    });
   }
 
   /** Keeps our Close for the next frame boundary. False where there is one already, of ours or the peer's. */

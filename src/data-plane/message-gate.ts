@@ -34,6 +34,8 @@ export interface GateLimits {
   readonly maxDelayMs: number;
 }
 
+export const UNLIMITED: GateLimits = { messages: [], bytes: null, onExceed: "log", maxDelayMs: 0 };
+
 /** The frames of one chunk, as the pipe has read them. */
 export interface ReadFrames {
   readonly bytes: Buffer;
@@ -174,7 +176,8 @@ export class MessageGate {
 
   /** Messages go one by one, so that no connection of a user waits behind all that another one sent. */
   #reserveNext(): void {
-    for (let held = this.#held; held !== null; held = this.#held) {
+    // A timer is there already where what was let through has brought the next frames to hold with it.
+    for (let held = this.#held; held !== null && this.#timer === null; held = this.#held) {
       const nowNs = this.#nowNs();
       let waitNs = 0;
       this.#reservedIn = this.#limits.messages;

@@ -1,8 +1,19 @@
-// What a pipe tells the connection that owns it.
+// What a pipe gets from the connection that owns it, and what it tells it.
 
+import type { Socket } from "node:net";
 import type { OnExceed } from "../config/schema-limits.ts";
 import type { ProtocolError } from "../ws/protocol.ts";
+import type { DirectionCounters } from "./frame-writer.ts";
 import type { Pipe } from "./pipe.ts";
+
+export interface PipeOptions {
+  readonly owner: PipeOwner;
+  readonly source: Socket;
+  readonly sink: Socket;
+  readonly masked: boolean;
+  readonly reservedBits: number;
+  readonly counters: DirectionCounters;
+}
 
 export interface PipeOwner {
   /** The source's Close frame was read (and passed on, where the sink was still to get one). */

@@ -5,33 +5,15 @@ import type { Socket } from "node:net";
 import { parseClosePayload } from "../ws/close.ts";
 import type { OnExceed } from "../config/schema-limits.ts";
 import { FrameScanner, type FrameScannerOptions } from "../ws/frame-scanner.ts";
-import { type ChunkReading, type ChunkStop, findClose, readChunk } from "./chunk-reading.ts";
+import { type ChunkReading, type ChunkRest, findClose, readChunk } from "./chunk-reading.ts";
 import type { SourceLimits } from "./connection-limits.ts";
 import { ControlFrameLimit } from "./control-frame-limit.ts";
 import { finishInFlight, type FinishingUnit, isAtEndOf } from "./finishing.ts";
-import { type DirectionCounters, FrameWriter } from "./frame-writer.ts";
-import { type GateLimits, type GateOwner, MessageGate } from "./message-gate.ts";
-import type { PipeOwner } from "./pipe-owner.ts";
+import { FrameWriter } from "./frame-writer.ts";
+import { type GateOwner, MessageGate, UNLIMITED } from "./message-gate.ts";
+import type { OwnPings } from "./own-pings.ts";
+import type { PipeOptions, PipeOwner } from "./pipe-owner.ts";
 import { countRead } from "./read-garbage.ts";
-
-interface PipeOptions {
-  readonly owner: PipeOwner;
-  readonly source: Socket;
-  readonly sink: Socket;
-  readonly masked: boolean;
-  readonly reservedBits: number;
-  readonly counters: DirectionCounters;
-}
-
-/** What is left to do with a chunk once its messages have gone on. */
-interface ChunkRest {
-  readonly bytes: Buffer;
-  /** Where reading it stopped, and why. */
-  readonly at: number;
-  readonly stop: ChunkStop;
-}
-
-const UNLIMITED: GateLimits = { messages: [], bytes: null, onExceed: "log", maxDelayMs: 0 };
 
 /**
  * - `relaying`: bytes go through.
@@ -47,10 +29,15 @@ export class Pipe implements GateOwner {
   readonly writer: FrameWriter;
   /** Bytes that the source has sent, whatever became of them. */
   bytesRead = 0;
+  /** Weir does not read the source at the moment. */
+  isPaused = false;
+  /** Weir's pings to the source, whose pongs end here; null before the first one. */
+  ownPings: OwnPings | null = null;
+  maxMessageBytes = Number.POSITIVE_INFINITY;
   /** The source's Close, once it was read: 1005 where it was empty. */
   closeReceived: { readonly code: number; readonly reason: string } | null = null;
   readonly #scanner: FrameScanner;
-  #maxMessageBytes = Number.POSITIVE_INFINITY;
+  #ownPongBytes = 0;
   #controlFrames: ControlFrameLimit | null = null;
   readonly #scannerOptions: FrameScannerOptions;
   #gate: MessageGate | null = null;
@@ -75,6 +62,15 @@ export class Pipe implements GateOwner {
     return this.#state === "ended";
   }
 
+  get isRelaying(): boolean {
+    return this.#state === "relaying";
+  }
+
+  /** Bytes that the source has sent of its own accord: no pongs for Weir, nor frames not known for what they are. */
+  get peerBytes(): number {
+    return this.bytesRead - this.#ownPongBytes - this.#scanner.carryLength;
+  }
+
   /** True where the sink has got a part of a frame only; it cannot be sent a Close then. */
   get isInsideFrame(): boolean {
     return this.#state !== "discarding" && !this.writer.isClosed && this.#isInside("frame");
@@ -84,7 +80,7 @@ export class Pipe implements GateOwner {
     this.bytesRead += chunk.length;
     countRead(chunk.length);
     if (this.#state === "relaying") this.#relay(chunk);
-    else if (this.#state !== "ended") this.#wait(chunk);
+    else if (this.#state !== "ended") this.#wait(this.#scanner.feed(chunk));
   }
 
   /** The source has sent a FIN. Node tells so even while reading is paused: what is held back goes first. */
@@ -95,7 +91,7 @@ export class Pipe implements GateOwner {
 
   /** Limits of the source, from its next message on. */
   limit({ messages: limits, maxMessageBytes, controlFrames }: SourceLimits, nowNs: () => number): void {
-    this.#maxMessageBytes = maxMessageBytes;
+    this.maxMessageBytes = maxMessageBytes;
     if (controlFrames === null) this.#controlFrames = null;
     else if (this.#controlFrames === null) this.#controlFrames = new ControlFrameLimit(controlFrames);
     else this.#controlFrames.changeRate(controlFrames, performance.now());
@@ -123,6 +119,13 @@ export class Pipe implements GateOwner {
     if (this.#scanner.isAtMessageBoundary) this.#writeText();
   }
 
+  /** Sends the sink a Ping of ours, at the end of the frame in flight. */
+  ping(frame: Buffer, onFlushed: () => void): void {
+    if (this.#state !== "relaying") return;
+    this.writer.keepPing(frame, onFlushed);
+    if (!this.isInsideFrame) this.#writePing();
+  }
+
   /** Nothing more goes through: the sink is gone, or the frame at hand must not reach it. */
   stop(): void {
     if (this.#state === "ended") return;
@@ -131,30 +134,33 @@ export class Pipe implements GateOwner {
     const held = this.#afterHeld;
     this.#afterHeld = null;
     if (held?.stop === "close") this.#receiveClose(held.bytes);
+    else if (held?.stop === "own pong") this.#lookForClose(held.bytes, held.at);
     this.#endIfWaiting();
     // Reading may have been paused for a sink that no longer counts.
-    this.source.resume();
+    this.#resume();
   }
 
   /** The source is gone, or what it sends cannot be understood any more. */
   end(): void {
     this.#enter("ended");
     this.#gate?.stop();
-    this.source.resume();
+    this.#resume();
   }
 
   forward(bytes: Buffer, messages: number): void {
-    if (!this.writer.forward(bytes, messages)) this.source.pause();
+    if (!this.writer.forward(bytes, messages)) this.pauseSource();
   }
 
   pauseSource(): void {
+    this.ownPings?.forgetTime();
+    this.isPaused = true;
     this.source.pause();
   }
 
   /** Reads on, unless the sink is full or tokens are waited for. */
   resumeSource(): void {
     if (!this.source.isPaused() || this.writer.socket.writableNeedDrain) return;
-    if (this.#gate?.isWaiting !== true) this.source.resume();
+    if (this.#gate?.isWaiting !== true) this.#resume();
   }
 
   onLimited(action: OnExceed, messages: number, retryAfterMs: number): void {
@@ -178,8 +184,13 @@ export class Pipe implements GateOwner {
     this.#endIfWaiting();
   }
 
+  #resume(): void {
+    this.isPaused = false;
+    this.source.resume();
+  }
+
   #endIfWaiting(): void {
-    if (!this.#endsAfterHeld) return;
+    if (!this.#endsAfterHeld || this.#afterHeld !== null) return;
     this.#endsAfterHeld = false;
     this.owner.onSourceEnd(this);
   }
@@ -192,12 +203,25 @@ export class Pipe implements GateOwner {
     this.#state = state;
   }
 
-  /** The message path: one pass over the frame headers of the chunk, one write. */
   #relay(chunk: Buffer): void {
+    const bytes = this.#scanner.feed(chunk);
+    if (this.writer.isPingWaiting) this.#relayAroundPing(bytes);
+    else this.#relayFrames(bytes);
+  }
+
+  /** Our Ping goes behind the frame in flight, and what the chunk holds beyond that behind the Ping. */
+  #relayAroundPing(bytes: Buffer): void {
+    const frameEnd = Math.min(this.#scanner.payloadRemaining, bytes.length);
+    if (frameEnd > 0) this.#relayFrames(bytes.subarray(0, frameEnd));
+    if (!this.isInsideFrame) this.#writePing();
+    if (frameEnd < bytes.length) this.#relayFrames(bytes.subarray(frameEnd));
+  }
+
+  /** The message path: one pass over the frame headers of the chunk, one write. */
+  #relayFrames(bytes: Buffer): void {
     const scanner = this.#scanner;
     this.#gate?.beforeChunk(scanner);
-    const bytes = scanner.feed(chunk);
-    const reading = readChunk(scanner, bytes, this.#maxMessageBytes);
+    const reading = readChunk(scanner, bytes, this);
     const { at, stop, controlFrames } = reading;
     const passed = this.#pass(bytes, reading);
     if (controlFrames > 0) this.#checkControlFrames(controlFrames);
@@ -246,6 +270,7 @@ export class Pipe implements GateOwner {
       if (this.#state !== "ended") this.#receiveClose(bytes);
       return;
     }
+    if (stop === "own pong") return this.#skipOwnPong(bytes, at);
     if (this.#state !== "relaying") return;
     if (stop === "too big") {
       this.stop();
@@ -257,6 +282,15 @@ export class Pipe implements GateOwner {
     }
   }
 
+  /** Nothing has been written of the Pong that was read last: what follows it in the chunk goes on. */
+  #skipOwnPong(bytes: Buffer, at: number): void {
+    this.#ownPongBytes += at - this.#scanner.frameStart;
+    if (at === bytes.length) return;
+    const rest = bytes.subarray(at);
+    if (this.#state === "relaying") this.#relayFrames(rest);
+    else if (this.#state !== "ended") this.#wait(rest);
+  }
+
   /** The Close is the frame that was read last. */
   #receiveClose(bytes: Buffer): void {
     this.closeReceived = parseClosePayload(this.#scanner.controlPayload(bytes));
@@ -265,12 +299,12 @@ export class Pipe implements GateOwner {
   }
 
   /** Our Close is under way: passes on no more than what is in flight, and looks for the source's Close. */
-  #wait(chunk: Buffer): void {
+  #wait(bytes: Buffer): void {
     const scanner = this.#scanner;
-    const bytes = scanner.feed(chunk);
     if (this.#state !== "finishing") return this.#lookForClose(bytes, 0);
-    const { end, at, stop } = finishInFlight(scanner, bytes, this.#unit, this.#maxMessageBytes);
+    const { end, at, stop } = finishInFlight(scanner, bytes, this.#unit, this);
     this.#forwardPart(bytes, 0, end, 0);
+    if (stop === "own pong") return this.#wait(bytes.subarray(at));
     if (stop === "more") return;
     if (scanner.isAtMessageBoundary) this.#writeText();
     this.#writeClose();
@@ -286,7 +320,11 @@ export class Pipe implements GateOwner {
   }
 
   #writeText(): void {
-    if (!this.writer.writeText()) this.source.pause();
+    if (!this.writer.writeText()) this.pauseSource();
+  }
+
+  #writePing(): void {
+    if (!this.writer.writePing()) this.pauseSource();
   }
 
   #writeClose(): void {

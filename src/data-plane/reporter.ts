@@ -4,17 +4,28 @@ import type { IncomingMessage } from "node:http";
 import type { Socket } from "node:net";
 import type { Refusal } from "../errors.ts";
 import type { LogFields, LogLevel } from "../log.ts";
-import type { Channel, ConnectionSummary, FailureKind, Grant, ToControl } from "../shared-memory/channel.ts";
+import type {
+  Channel,
+  ConnectionSummary,
+  FailureKind,
+  Grant,
+  RoundTrips,
+  ToControl,
+} from "../shared-memory/channel.ts";
 
 /** A client that left or misbehaves is everyday life; a failing backend or Weir itself is not. */
 const LEVEL_BY_ORIGIN = { client: "info", backend: "warn", weir: "warn", config: "error" } as const;
 
 const DELAY_BATCH_MS = 100;
 
+/** Nobody waits for these, and waking the other thread costs more than a ping. */
+const ROUND_TRIP_BATCH_MS = 1_000;
+
 export class Reporter {
   readonly #channel: Channel<ToControl>;
   readonly #isAccessLogged: () => boolean;
   #delaysMs: number[] = [];
+  #roundTrips: (RoundTrips & { readonly roundTripsMs: number[] })[] = [];
 
   /** @param isAccessLogged `log.access`, which a reload may change */
   constructor(channel: Channel<ToControl>, isAccessLogged: () => boolean) {
@@ -81,6 +92,14 @@ export class Reporter {
     }, DELAY_BATCH_MS);
   }
 
+  /** Told in batches too. */
+  roundTrip(pool: string, side: "client" | "backend", roundTripMs: number): void {
+    if (this.#roundTrips.length === 0) setTimeout(() => this.#sendRoundTrips(), ROUND_TRIP_BATCH_MS);
+    const known = this.#roundTrips.find((each) => each.pool === pool && each.side === side);
+    if (known === undefined) this.#roundTrips.push({ pool, side, roundTripsMs: [roundTripMs] });
+    else known.roundTripsMs.push(roundTripMs);
+  }
+
   /** The access line. */
   connectionEnded(
     { pool, backend }: Grant,
@@ -94,6 +113,11 @@ export class Reporter {
 
   log(level: LogLevel, message: string, fields: LogFields): void {
     this.#channel.postUnhurried({ type: "log", level, message, fields });
+  }
+
+  #sendRoundTrips(): void {
+    this.#channel.postUnhurried({ type: "round-trips", roundTrips: this.#roundTrips });
+    this.#roundTrips = [];
   }
 
   #refused(message: string, refusal: Refusal, fields: LogFields): void {

@@ -85,6 +85,13 @@ export interface ConnectionSummary extends ConnectionEnd {
   readonly bytesToClient: number;
 }
 
+/** Times from a Ping of Weir's to its Pong. */
+export interface RoundTrips {
+  readonly pool: string;
+  readonly side: "client" | "backend";
+  readonly roundTripsMs: readonly number[];
+}
+
 /**
  * What a backend did wrong, as `weir_backend_failures_total` labels it:
  * - `connect`: it could not be reached
@@ -139,6 +146,7 @@ export type ToControl =
     }
   /** Messages were let through after these waits. */
   | { readonly type: "delays"; readonly delaysMs: readonly number[] }
+  | { readonly type: "round-trips"; readonly roundTrips: readonly RoundTrips[] }
   | { readonly type: "dial-retried"; readonly pool: string }
   /** Not for what a client caused, nor for a lack of our own resources. */
   | {

@@ -160,6 +160,7 @@ function recordingObserver(): TrafficObserver {
     dialRetried: (pool) => void told.push(["retried", pool]),
     connectionEnded: (pool, ended) => void told.push(["ended", pool, ended]),
     requestEnded: (pool, status) => void told.push(["request", pool, status]),
+    peersAnswered: (roundTrips) => void told.push(["answered", roundTrips]),
     messagesDelayed: (delaysMs) => void told.push(["delayed", delaysMs]),
   };
 }

@@ -14,13 +14,18 @@ const ping = encodeFrame({ opcode: opcodes.ping });
 const close = encodeFrame({ opcode: opcodes.close });
 const broken = encodeFrame({ opcode: 0x3 });
 
+const unlimited = { maxMessageBytes: Number.POSITIVE_INFINITY, ownPings: null };
+
 function scannerOf(): FrameScanner {
   return new FrameScanner({ masked: false, reservedBits: 0 });
 }
 
 /** What one chunk of these frames reads as; its offsets in frames and bytes. */
 function read(frames: readonly Buffer[], maxMessageBytes = Number.POSITIVE_INFINITY): object {
-  const { starts, ...rest } = readChunk(scannerOf(), Buffer.concat(frames), maxMessageBytes);
+  const { starts, ...rest } = readChunk(scannerOf(), Buffer.concat(frames), {
+    maxMessageBytes,
+    ownPings: null,
+  });
   return { ...rest, starts: [...starts.subarray(0, rest.messages)] };
 }
 
@@ -65,7 +70,7 @@ test("the messages of a stream's chunks add up to those of the stream, wherever 
       let counted = 0;
       let passed = 0;
       for (const chunk of cutAt(bytes, places)) {
-        const reading = readChunk(scanner, scanner.feed(chunk), Number.POSITIVE_INFINITY);
+        const reading = readChunk(scanner, scanner.feed(chunk), unlimited);
         expect(reading.stop).toBe("end");
         counted += reading.messages;
         passed += reading.end;

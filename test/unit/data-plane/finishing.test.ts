@@ -15,6 +15,8 @@ const ping = encodeFrame({ opcode: opcodes.ping, payload: "p" });
 const close = encodeFrame({ opcode: opcodes.close });
 const broken = encodeFrame({ opcode: 0x3 });
 
+const unlimited = { maxMessageBytes: Number.POSITIVE_INFINITY, ownPings: null };
+
 /** A scanner that has read the beginning of `first`. */
 function insideFirst(): FrameScanner {
   const scanner = new FrameScanner({ masked: false, reservedBits: 0 });
@@ -29,7 +31,7 @@ function rest(...frames: Buffer[]): Buffer {
 }
 
 function finish(unit: FinishingUnit, bytes: Buffer, maxMessageBytes = Number.POSITIVE_INFINITY): object {
-  return finishInFlight(insideFirst(), bytes, unit, maxMessageBytes);
+  return finishInFlight(insideFirst(), bytes, unit, { maxMessageBytes, ownPings: null });
 }
 
 describe("a frame in flight", () => {
@@ -86,7 +88,7 @@ describe("a message in flight", () => {
         const passed: Buffer[] = [];
         for (const chunk of cutAt(bytes, places)) {
           const fed = scanner.feed(chunk);
-          const { end, stop } = finishInFlight(scanner, fed, "message", Number.POSITIVE_INFINITY);
+          const { end, stop } = finishInFlight(scanner, fed, "message", unlimited);
           passed.push(fed.subarray(0, end));
           if (stop === "whole") break;
         }

@@ -4,6 +4,7 @@ import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
 import type { SourceLimits } from "../../../src/data-plane/connection-limits.ts";
 import type { GateLimits } from "../../../src/data-plane/message-gate.ts";
 import type { PipeOwner } from "../../../src/data-plane/pipe-owner.ts";
+import { OwnPings } from "../../../src/data-plane/own-pings.ts";
 import { Pipe } from "../../../src/data-plane/pipe.ts";
 import { Bucket, BucketCells, BYTES_PER_CELL } from "../../../src/shared-memory/gcra.ts";
 import { FakeSocket } from "../../support/fake-socket.ts";
@@ -185,6 +186,189 @@ describe("the limit of control frames", () => {
   });
 });
 
+describe("a Ping of ours", () => {
+  const ours = Buffer.from(encodeFrame({ opcode: opcodes.ping, payload: "of Weir." }));
+  const data = text("0123456789");
+
+  function pinged(fixture: Fixture): string[] {
+    const flushed: string[] = [];
+    fixture.pipe.ping(ours, () => void flushed.push("flushed"));
+    return flushed;
+  }
+
+  test("goes out at once between frames, and inside a fragmented message", () => {
+    const fixture = new Fixture("from backend");
+    pinged(fixture);
+    const first = text("1", { fin: false });
+    fixture.read(first);
+    pinged(fixture);
+    expect(fixture.written).toEqual(Buffer.concat([ours, fixture.bytes(first), ours]));
+  });
+
+  test.for(["from client", "from backend"] as const)(
+    "waits for the end of the frame in flight, %s, wherever the chunks are cut",
+    (direction) => {
+      const whole = new Fixture(direction).bytes(data);
+      const begun = new Fixture(direction).bytes(text("")).length + 1;
+      for (let cut = begun; cut < whole.length; cut += 1) {
+        for (let extra = 0; extra <= whole.length; extra += 1) {
+          const fixture = new Fixture(direction);
+          fixture.limit({ messages: { ...oneMessageAMinute("log") } });
+          fixture.pipe.onData(whole.subarray(0, cut));
+          expect(pinged(fixture)).toEqual([]);
+          fixture.pipe.onData(Buffer.concat([whole.subarray(cut), whole.subarray(0, extra)]));
+          fixture.pipe.onData(whole.subarray(extra));
+          expect(fixture.written).toEqual(Buffer.concat([whole, ours, whole]));
+        }
+      }
+    },
+  );
+
+  test("tells when it has left", async () => {
+    vi.useRealTimers();
+    const fixture = new Fixture("from backend");
+    const flushed = pinged(fixture);
+    await vi.waitFor(() => expect(flushed).toEqual(["flushed"]));
+  });
+
+  test("goes nowhere once the source has closed, or we have", () => {
+    const closed = new Fixture("from backend");
+    closed.read(close);
+    pinged(closed);
+    expect(closed.written).toEqual(closed.bytes(close));
+    const closing = new Fixture("from backend");
+    closing.pipe.onData(closing.bytes(data).subarray(0, 5));
+    pinged(closing);
+    closing.pipe.close(closing.bytes(close), "frame");
+    closing.pipe.onData(closing.bytes(data).subarray(5));
+    expect(closing.written).toEqual(closing.bytes(data, close));
+  });
+});
+
+/** A pipe whose source has been sent this many Pings, and the Pongs that answer them. */
+function pinging(count: number): { fixture: Fixture; pongs: FrameSpec[]; roundTrips: number[] } {
+  const fixture = new Fixture("from client");
+  const roundTrips: number[] = [];
+  const pings = new OwnPings(
+    (ms) => void roundTrips.push(ms),
+    () => performance.now(),
+  );
+  fixture.pipe.ownPings = pings;
+  const pongs = Array.from({ length: count }, () => ({
+    opcode: opcodes.pong,
+    payload: pings.nextPayload(),
+  }));
+  pings.onFlushed();
+  return { fixture, pongs, roundTrips };
+}
+
+describe("the Pongs of the source", () => {
+  const stream = [
+    text("a"),
+    text("b", { fin: false }),
+    { opcode: opcodes.continuation, payload: "c", fin: false },
+    { opcode: opcodes.pong, payload: "12345678" },
+    { opcode: opcodes.continuation, payload: "d" },
+    text("e"),
+  ];
+
+  /** The stream with Pongs for us between all of its frames, in chunks of this size. */
+  function readInChunks(fixture: Fixture, pongs: readonly FrameSpec[], size: number): void {
+    const mixed = fixture.bytes(...stream.flatMap((frame, i) => [pongs[i] ?? frame, frame]));
+    for (let at = 0; at < mixed.length; at += size) fixture.pipe.onData(mixed.subarray(at, at + size));
+  }
+
+  test("that answer us end here, wherever the chunks are cut; all else passes as it came", () => {
+    for (let size = 1; size < 150; size += 1) {
+      const { fixture, pongs, roundTrips } = pinging(stream.length);
+      readInChunks(fixture, pongs, size);
+      expect(fixture.written).toEqual(fixture.bytes(...stream));
+      expect(fixture.pipe.writer.messages).toBe(3);
+      expect(fixture.pipe.peerBytes).toBe(fixture.written.length);
+      expect(roundTrips).toHaveLength(1);
+    }
+  });
+
+  test("that answer us count in no limit of control frames", () => {
+    const { fixture, pongs } = pinging(stream.length);
+    fixture.limit({ controlFrames: { rate: 0.001, burst: 1 } });
+    readInChunks(fixture, pongs, 1_000);
+    expect(fixture.told).toEqual([]);
+  });
+
+  test("that answer us do so once, in order, and with all 8 bytes", () => {
+    const { fixture, pongs, roundTrips } = pinging(3);
+    const [first, second, third] = pongs;
+    if (first === undefined || second === undefined || third === undefined)
+      throw new Error("three were made");
+    fixture.read(second);
+    fixture.read(third);
+    expect(fixture.written).toHaveLength(0);
+    const foreign = [first, third, { ...third, payload: Buffer.alloc(8) }, { ...third, payload: "" }];
+    for (const pong of foreign) fixture.read(pong);
+    expect(fixture.written).toEqual(fixture.bytes(...foreign));
+    expect(roundTrips).toHaveLength(1);
+  });
+
+  test("are not timed where reading has paused meanwhile", () => {
+    const { fixture, pongs, roundTrips } = pinging(1);
+    fixture.pipe.pauseSource();
+    fixture.read(...pongs);
+    expect(roundTrips).toEqual([]);
+  });
+
+  test.for([1, 7, 1_000])(
+    "that stand between messages which wait do not come before them, chunks of %i",
+    (size) => {
+      const { fixture, pongs } = pinging(stream.length);
+      fixture.limit({ messages: oneMessageAMinute("delay") });
+      const mixed = fixture.bytes(...stream.flatMap((frame, i) => [frame, pongs[i] ?? frame]), close);
+      // Node hands over no chunk while the source is paused.
+      const chunks = Array.from({ length: Math.ceil(mixed.length / size) }, (_, i) =>
+        mixed.subarray(i * size, (i + 1) * size),
+      );
+      for (const chunk of chunks) {
+        while (fixture.pipe.source.isPaused()) vi.advanceTimersByTime(1_000);
+        fixture.pipe.onData(chunk);
+      }
+      vi.advanceTimersByTime(300_000);
+      expect(fixture.written).toEqual(fixture.bytes(...stream, close));
+      expect(fixture.told.filter((what) => what === "delayed")).toHaveLength(2);
+      expect(fixture.told.filter((what) => what === "close received")).toHaveLength(1);
+      expect(vi.getTimerCount()).toBe(0);
+    },
+  );
+
+  test("between messages that wait cost none of them a turn, and each waits on one timer", () => {
+    const { fixture, pongs } = pinging(4);
+    fixture.limit({ messages: oneMessageAMinute("delay") });
+    const texts = ["a", "b", "c", "d", "e"].map((payload) => text(payload));
+    fixture.read(...texts.flatMap((frame, i) => [frame, pongs[i] ?? ping]));
+    for (let minute = 0; minute < texts.length - 1; minute += 1) {
+      expect(fixture.written).toEqual(fixture.bytes(...texts.slice(0, minute + 1)));
+      expect(vi.getTimerCount()).toBe(1);
+      vi.advanceTimersByTime(60_001);
+    }
+    expect(fixture.written).toEqual(fixture.bytes(...texts, ping));
+  });
+
+  test.for([1, 7, 1_000])("do not bring back a dropped message that they stand in, chunks of %i", (size) => {
+    const { fixture, pongs } = pinging(stream.length);
+    fixture.limit({ messages: oneMessageAMinute("drop") });
+    readInChunks(fixture, pongs, size);
+    expect(fixture.written).toEqual(fixture.bytes(text("a"), { opcode: opcodes.pong, payload: "12345678" }));
+  });
+
+  test("do not hide a Close behind them, when what is held back is thrown away", () => {
+    const { fixture, pongs } = pinging(1);
+    fixture.limit({ messages: oneMessageAMinute("delay") });
+    fixture.read(text("a"), text("b"), ...pongs, text("c"), close);
+    fixture.pipe.stop();
+    expect(fixture.told).toContain("close received");
+    expect(fixture.written).toEqual(fixture.bytes(text("a")));
+  });
+});
+
 describe("a Close of ours that waits for the end of the message in flight", () => {
   const firstPart = text("1", { fin: false });
   const lastPart = { opcode: opcodes.continuation, payload: "2" };
@@ -227,6 +411,17 @@ describe("a Close of ours that waits for the end of the message in flight", () =
     fixture.read(close);
     expect(fixture.written).toEqual(fixture.bytes(firstPart, close));
     expect(fixture.told).toEqual(["close sent", "close received"]);
+  });
+
+  test("lets no Pong by that answers us, wherever the chunks are cut", () => {
+    for (let size = 1; size < 40; size += 1) {
+      const { fixture, pongs } = pinging(2);
+      fixture.read(firstPart);
+      fixture.pipe.close(fixture.bytes(close), "message");
+      const rest = fixture.bytes(ping, ...pongs, lastPart, text("late"));
+      for (let at = 0; at < rest.length; at += size) fixture.pipe.onData(rest.subarray(at, at + size));
+      expect(fixture.written).toEqual(fixture.bytes(firstPart, ping, lastPart, close));
+    }
   });
 
   test("goes out where the message becomes too big, and where its sender breaks the protocol", () => {

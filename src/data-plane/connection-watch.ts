@@ -1,0 +1,91 @@
+// One open connection, looked at now and then: ends it when a peer is dead or reads nothing, when nothing has
+// happened for too long, and at its age.
+
+import type { TimeoutsConfig } from "../config/schema-process.ts";
+import type { Connection } from "./connection.ts";
+import { type PeerReader, PeerWatch, type PeerWriter } from "./peer-watch.ts";
+
+/** What is asked of a connection. */
+export type WatchedConnection = Pick<Connection, "isEnding" | "close" | "abandon"> & {
+  readonly grant: { readonly activityCell: number | null; readonly pool: string };
+  readonly toBackend: PeerReader & PeerWriter & { readonly peerBytes: number };
+  readonly toClient: PeerReader & PeerWriter & { readonly peerBytes: number };
+};
+
+export type RoundTripObserver = (pool: string, side: "client" | "backend", roundTripMs: number) => void;
+
+export interface SweepSettings {
+  /** Between looks, as a rule. */
+  readonly periodMs: number;
+  readonly timeouts: Pick<TimeoutsConfig, "idle" | "ping" | "slowConsumer" | "maxConnectionAge">;
+}
+
+export class ConnectionWatch {
+  readonly #connection: WatchedConnection;
+  readonly #client: PeerWatch;
+  readonly #backend: PeerWatch;
+  readonly #ageFactor = Math.random();
+  #isNew = true;
+  #ageMs = 0;
+  #peerBytes = 0;
+  /** Without a frame of either peer, while both were read. */
+  #idleMs = 0;
+
+  constructor(connection: WatchedConnection, onRoundTrip: RoundTripObserver, nowMs: () => number) {
+    const { toBackend, toClient, grant } = connection;
+    this.#connection = connection;
+    this.#client = new PeerWatch({
+      reader: toBackend,
+      writer: toClient,
+      masked: false,
+      onRoundTrip: (ms) => onRoundTrip(grant.pool, "client", ms),
+      nowMs,
+    });
+    this.#backend = new PeerWatch({
+      reader: toClient,
+      writer: toBackend,
+      masked: true,
+      onRoundTrip: (ms) => onRoundTrip(grant.pool, "backend", ms),
+      nowMs,
+    });
+  }
+
+  /**
+   * @param sinceLastMs since the last look at the connections of the same turn
+   * @returns whether the client is heard of: by bytes, or because nobody listens to it at the moment
+   */
+  look(sinceLastMs: number, settings: SweepSettings): boolean {
+    const isClientActive = this.#client.isHeard || this.#client.isPaused;
+    if (!this.#connection.isEnding) this.#judge(this.#isNew ? 0 : sinceLastMs, settings);
+    this.#isNew = false;
+    return isClientActive;
+  }
+
+  /** From its first Close or loss on, a connection's end has deadlines of its own. */
+  #judge(elapsedMs: number, { periodMs, timeouts }: SweepSettings): void {
+    const { ping, slowConsumer, idle, maxConnectionAge } = timeouts;
+    const look = { elapsedMs, periodMs, ping, slowConsumerMs: slowConsumer };
+    const client = this.#client.look(look);
+    if (client !== "fine") {
+      return this.#connection.abandon("client", client === "dead" ? "client_dead" : "slow_consumer");
+    }
+    if (this.#backend.look(look) !== "fine") return this.#connection.abandon("backend", "backend_lost");
+    if (this.#isIdle(elapsedMs, idle)) return this.#connection.close("idle");
+    this.#ageMs += elapsedMs;
+    if (maxConnectionAge === null) return;
+    const { max, jitter } = maxConnectionAge;
+    if (this.#ageMs >= max * (1 - jitter * this.#ageFactor)) this.#connection.close("age");
+  }
+
+  #isIdle(elapsedMs: number, idleMs: number | null): boolean {
+    if (idleMs === null) {
+      this.#idleMs = 0;
+      return false;
+    }
+    const peerBytes = this.#connection.toBackend.peerBytes + this.#connection.toClient.peerBytes;
+    if (peerBytes !== this.#peerBytes || this.#client.isPaused || this.#backend.isPaused) this.#idleMs = 0;
+    else this.#idleMs += elapsedMs;
+    this.#peerBytes = peerBytes;
+    return this.#idleMs >= idleMs;
+  }
+}

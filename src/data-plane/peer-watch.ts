@@ -1,0 +1,158 @@
+// One peer of a connection, looked at now and then: whether it is silent, and is pinged for that; whether it
+// answers; and whether it reads what waits for it. It keeps durations between looks, and no clock.
+
+import type { PingConfig } from "../config/schema-process.ts";
+import { buildFrame } from "../ws/frame-builder.ts";
+import { Opcode } from "../ws/protocol.ts";
+import { nextMaskingKey } from "./masking-keys.ts";
+import { OwnPings } from "./own-pings.ts";
+import type { Pipe } from "./pipe.ts";
+import { unsentBytes } from "./unsent-bytes.ts";
+
+/** Pings leave this much of their interval early at most, so that those of many connections spread. */
+const JITTER = 0.1;
+
+/** How late a chain of looks can make the verdict on a silent peer: heard of, due, flushed and out of time. */
+const LOOKS_TO_A_VERDICT = 4;
+
+/** The pipe that reads the peer. */
+export type PeerReader = Pick<Pipe, "bytesRead" | "isPaused" | "ownPings">;
+
+/** The pipe that writes to it. */
+export type PeerWriter = Pick<Pipe, "ping"> & {
+  readonly writer: { readonly bytes: number; readonly socket: { readonly writableLength: number } };
+};
+
+export interface PeerWatchOptions {
+  readonly reader: PeerReader;
+  readonly writer: PeerWriter;
+  /** Towards a server, every frame is masked (RFC 6455 §5.3). */
+  readonly masked: boolean;
+  readonly onRoundTrip: (roundTripMs: number) => void;
+  readonly nowMs: () => number;
+}
+
+export interface Look {
+  /** Since the last look; 0 at the first one. */
+  readonly elapsedMs: number;
+  /** Between looks, as a rule. */
+  readonly periodMs: number;
+  readonly ping: PingConfig | null;
+  readonly slowConsumerMs: number | null;
+}
+
+/** `dead`: it answers no ping; `stuck`: it reads nothing. */
+export type PeerVerdict = "fine" | "dead" | "stuck";
+
+/**
+ * - `none`: nothing is asked of the peer.
+ * - `unsent`: a Ping waits for the end of a frame, or for the kernel to take it.
+ * - `flushed`: it has left since the last look.
+ * - `awaited`: the peer has to show a sign of life; its time runs.
+ */
+type PingState = "none" | "unsent" | "flushed" | "awaited";
+
+export class PeerWatch {
+  readonly #options: PeerWatchOptions;
+  #bytesRead = 0;
+  /** Since the peer was heard of or pinged. */
+  #quietMs = 0;
+  #earliness = Math.random();
+  #state: PingState = "none";
+  /** Without a sign of life that was asked for, while the peer was read and could be written to. */
+  #silentMs = 0;
+  #bytesWritten = -1;
+  #isBehind = false;
+  #taken = Number.NEGATIVE_INFINITY;
+  #unsent = 0;
+  /** Without a byte that the peer took, while some waited. */
+  #stuckMs = 0;
+
+  constructor(options: PeerWatchOptions) {
+    this.#options = options;
+  }
+
+  get isPaused(): boolean {
+    return this.#options.reader.isPaused;
+  }
+
+  /** Whether anything was read from the peer since the last look. */
+  get isHeard(): boolean {
+    return this.#options.reader.bytesRead !== this.#bytesRead;
+  }
+
+  look(look: Look): PeerVerdict {
+    this.#lookBehind();
+    if (!this.#isBehind) this.#stuckMs = 0;
+    else if (this.#isStuck(look)) return "stuck";
+    this.#quietMs += look.elapsedMs;
+    if (this.isHeard) this.#onHeard();
+    else if (this.#isDead(look)) return "dead";
+    if (look.ping !== null && !this.#isBehind && this.#quietMs >= this.#dueMs(look.ping, look)) this.#ping();
+    return "fine";
+  }
+
+  /** Whether data waits for the peer. Of one that was sent nothing it is known without a look at its socket. */
+  #lookBehind(): void {
+    const { bytes, socket } = this.#options.writer.writer;
+    if (bytes === this.#bytesWritten && !this.#isBehind) return;
+    this.#bytesWritten = bytes;
+    this.#isBehind = socket.writableLength > 0;
+  }
+
+  #onHeard(): void {
+    this.#bytesRead = this.#options.reader.bytesRead;
+    this.#quietMs = 0;
+    this.#silentMs = 0;
+    // A Ping that has not left yet asks for its own sign of life.
+    if (this.#state !== "unsent") this.#state = "none";
+  }
+
+  #isDead({ elapsedMs, ping }: Look): boolean {
+    if (ping === null) {
+      this.#silentMs = 0;
+      return false;
+    }
+    if (this.#state === "flushed") this.#state = "awaited";
+    // What Weir does not read may be a sign of life, and a peer that is behind may not have seen the Ping.
+    else if (this.#state === "awaited" && !this.#isBehind && !this.isPaused) this.#silentMs += elapsedMs;
+    return this.#silentMs >= ping.timeout;
+  }
+
+  /** Early enough that a peer that vanishes is found within interval and timeout. */
+  #dueMs({ interval }: PingConfig, { periodMs }: Look): number {
+    const early = this.#earliness * JITTER * interval + LOOKS_TO_A_VERDICT * periodMs;
+    return Math.max(interval - early, interval / 2);
+  }
+
+  /** Also where one is awaited: a peer that Weir does not read shows only by a write that it is gone. */
+  #ping(): void {
+    if (this.#state === "unsent") return;
+    const { reader, writer, masked, onRoundTrip, nowMs } = this.#options;
+    const pings = (reader.ownPings ??= new OwnPings(onRoundTrip, nowMs));
+    const wasAwaited = this.#state !== "none";
+    this.#quietMs = 0;
+    this.#earliness = Math.random();
+    if (!wasAwaited) this.#state = "unsent";
+    const maskingKey = masked ? nextMaskingKey() : null;
+    const frame = buildFrame({ opcode: Opcode.ping, payload: pings.nextPayload(), maskingKey });
+    writer.ping(frame, () => {
+      if (!this.isPaused) pings.onFlushed();
+      if (this.#state === "unsent") this.#state = "flushed";
+    });
+  }
+
+  #isStuck({ elapsedMs, slowConsumerMs }: Look): boolean {
+    const { bytes, socket } = this.#options.writer.writer;
+    const taken = bytes - socket.writableLength;
+    const unsent = unsentBytes(socket);
+    if (taken > this.#taken || unsent < this.#unsent) {
+      this.#taken = taken;
+      this.#unsent = unsent;
+      this.#stuckMs = 0;
+      return false;
+    }
+    this.#stuckMs += elapsedMs;
+    return slowConsumerMs !== null && this.#stuckMs >= slowConsumerMs;
+  }
+}
