@@ -69,8 +69,11 @@ async function run(source: ConfigSource): Promise<void> {
   const weir = await start(loaded.config, { log, ...(reloader === null ? {} : { reloads: reloader }) });
   reloader?.begin(weir, loaded.files);
 
-  for (const url of weir.addresses.listeners) process.stdout.write(`listening on ${url}\n`);
-  if (weir.addresses.admin !== null) process.stdout.write(`admin on ${weir.addresses.admin}\n`);
+  // In one piece: who has read of the listeners has read of the admin server.
+  const { listeners, admin } = weir.addresses;
+  const lines = listeners.map((url) => `listening on ${url}\n`);
+  if (admin !== null) lines.push(`admin on ${admin}\n`);
+  process.stdout.write(lines.join(""));
   // A drain that the admin API was asked for ends the process as well; a first signal then waits for it.
   await Promise.race([ending, weir.drainBegun]);
   reloader?.close();
