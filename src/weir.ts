@@ -2,6 +2,7 @@
 // admin server, and starts, reloads, drains and closes the whole.
 
 import { availableParallelism } from "node:os";
+import { apiRouter } from "./admin/api.ts";
 import { AdminServer } from "./admin/server.ts";
 import { Metrics } from "./admin/metrics.ts";
 import { changeLines, changesBetween, fixedKeysBetween } from "./config/changes.ts";
@@ -141,12 +142,12 @@ export class Weir {
         : new AdminServer(config.admin, {
             metrics: this.#metrics,
             isReady: (pool) => this.#isReadyFor(pool),
-            api: {
+            api: apiRouter({
               fleet: this.#fleet,
               waiting: () => this.#admission.waiting,
               reloads,
               drain: () => void this.drain(),
-            },
+            }),
           });
   }
 

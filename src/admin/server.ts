@@ -6,20 +6,22 @@ import http from "node:http";
 import type { AddressInfo } from "node:net";
 import type { AdminConfig } from "../config/schema.ts";
 import { ExitCode, FatalError } from "../errors.ts";
-import { ApiError, type ApiSources, answerApi } from "./api.ts";
+import { ApiError } from "./api/endpoint.ts";
+import type { Router } from "./api/router.ts";
 import type { Metrics } from "./metrics.ts";
 
 interface AdminSources {
   readonly metrics: Metrics;
   /** @param pool also asks that a backend of this pool may be given work */
   readonly isReady: (pool: string | null) => boolean;
-  readonly api: ApiSources;
+  readonly api: Router;
 }
 
 interface Answer {
   readonly status: number;
   readonly type: string;
   readonly body: string;
+  readonly headers?: Readonly<Record<string, string>>;
 }
 
 const MAX_BODY_BYTES = 64 * 1024;
@@ -73,15 +75,14 @@ export class AdminServer {
   async #onRequest(request: http.IncomingMessage, response: http.ServerResponse): Promise<void> {
     const gone = new AbortController();
     response.on("close", () => gone.abort());
-    const { status, type, body } = await this.#answer(request, gone.signal).catch((error: unknown) =>
-      error instanceof ApiError
-        ? refusal(error.status, error.code, error.message)
-        : refusal(500, "internal", "internal error"),
+    const { status, type, body, headers } = await this.#answer(request, gone.signal).catch((error: unknown) =>
+      error instanceof ApiError ? refusalOf(error) : refusal(500, "internal", "internal error"),
     );
     response.writeHead(status, {
       "Content-Type": type,
       "Cache-Control": "no-store",
       "X-Content-Type-Options": "nosniff",
+      ...headers,
       ...(status === 401 ? { "WWW-Authenticate": "Bearer" } : {}),
       // What is left of a body that nobody reads would be taken for the next request.
       ...(request.complete ? {} : { Connection: "close" }),
@@ -98,7 +99,7 @@ export class AdminServer {
       return refusal(401, "unauthorized", "a valid bearer token is required");
     }
     const { method = "" } = request;
-    const answer = await answerApi({ method, url, body: () => readJson(request), signal }, this.#sources.api);
+    const answer = await this.#sources.api.answer({ method, url, body: () => readJson(request), signal });
     if (answer !== null) return json(answer.status, answer.body);
     if (method !== "GET" && method !== "HEAD") {
       return refusal(405, "method_not_allowed", "only GET is served here");
@@ -144,6 +145,10 @@ export class AdminServer {
 
 function refusal(status: number, error: string, message: string): Answer {
   return json(status, { error, message });
+}
+
+function refusalOf({ status, code, message, headers }: ApiError): Answer {
+  return { ...refusal(status, code, message), headers };
 }
 
 function json(status: number, body: unknown): Answer {

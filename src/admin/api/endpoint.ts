@@ -1,0 +1,61 @@
+// What an endpoint of the JSON API is: a method, a path, and a function from a request to an answer.
+
+import { parseDuration, UnitError } from "../../config/units.ts";
+
+export interface ApiRequest {
+  readonly method: string;
+  readonly url: URL;
+  /** Undefined where there is none. Throws ApiError (400, 413) where it is not JSON or too large. */
+  readonly body: () => Promise<unknown>;
+  /** The client has gone. */
+  readonly signal: AbortSignal;
+}
+
+export interface ApiAnswer {
+  readonly status: number;
+  /** Sent as JSON. */
+  readonly body: unknown;
+}
+
+export interface Endpoint {
+  /** GET serves HEAD as well. */
+  readonly method: "GET" | "POST" | "PUT" | "DELETE";
+  /** Such as `/api/pools/:pool/backends/:id`; a name behind a colon is any one segment, decoded. */
+  readonly path: string;
+  /** Throws ApiError. */
+  readonly answer: (request: ApiRequest, names: Names) => ApiAnswer | Promise<ApiAnswer>;
+}
+
+/** The segments that a path has in place of its names. */
+export type Names = (name: string) => string;
+
+/** An answer that says what was wrong with the request. */
+export class ApiError extends Error {
+  readonly status: number;
+  readonly code: string;
+  readonly headers: Readonly<Record<string, string>>;
+
+  constructor(status: number, code: string, message: string, headers: Record<string, string> = {}) {
+    super(message);
+    this.status = status;
+    this.code = code;
+    this.headers = headers;
+  }
+}
+
+/** Milliseconds; null where the query has no such key. Throws ApiError. */
+export function durationOf({ searchParams }: URL, name: string): number | null {
+  const text = searchParams.get(name);
+  if (text === null) return null;
+  try {
+    return parseDuration(text);
+  } catch (error) {
+    if (error instanceof UnitError) throw new ApiError(400, "bad_request", `${name}: ${error.message}`);
+    throw error;
+  }
+}
+
+/** `?name`, `?name=1` and `?name=true` ask for it. */
+export function isAskedFor({ searchParams }: URL, name: string): boolean {
+  return ["", "1", "true"].includes(searchParams.get(name) ?? "0");
+}

@@ -1,0 +1,93 @@
+// `/api/pools`: the pools with their backends, and what an operator sets of a backend by hand.
+
+import { z } from "zod";
+import type { Backend } from "../../control-plane/backend.ts";
+import type { Fleet } from "../../control-plane/fleet.ts";
+import type { Pool } from "../../control-plane/pool.ts";
+import { ApiError, durationOf, type ApiAnswer, type ApiRequest, type Endpoint } from "./endpoint.ts";
+
+export interface PoolSources {
+  readonly fleet: Pick<Fleet, "pools" | "find" | "set">;
+  /** Upgrades that wait, by queue. */
+  readonly waiting: () => readonly { queue: string; length: number }[];
+}
+
+/** How often `?wait=` looks whether the backend is empty. */
+const WAIT_POLL_MS = 50;
+
+const handSettings = z.strictObject({
+  state: z.enum(["active", "draining", "down"]).optional(),
+  weight: z.int().min(1).max(1000).nullable().optional(),
+  capacity: z.int().min(1).max(10_000_000).nullable().optional(),
+});
+
+export function poolEndpoints(sources: PoolSources): Endpoint[] {
+  return [
+    {
+      method: "GET",
+      path: "/api/pools",
+      answer: () => ({ status: 200, body: { pools: poolsOf(sources) } }),
+    },
+    {
+      method: "PUT",
+      path: "/api/pools/:pool/backends/:id",
+      answer: (request, names) => setBackend(request, sources, { pool: names("pool"), id: names("id") }),
+    },
+  ];
+}
+
+function poolsOf({ fleet, waiting }: PoolSources): object[] {
+  const queues = waiting();
+  return Array.from(fleet.pools.all, (pool) => poolOf(pool, queues));
+}
+
+async function setBackend(
+  { url, body, signal }: ApiRequest,
+  { fleet }: PoolSources,
+  name: { readonly pool: string; readonly id: string },
+): Promise<ApiAnswer> {
+  if (fleet.find(name.pool, name.id) === undefined) {
+    throw new ApiError(404, "not_found", "no such pool or backend");
+  }
+  const waitMs = durationOf(url, "wait");
+  const settings = handSettings.safeParse((await body()) ?? {});
+  if (!settings.success) throw new ApiError(400, "bad_request", z.prettifyError(settings.error));
+  const backend = fleet.set(name.pool, name.id, settings.data);
+  if (backend === undefined) throw new ApiError(404, "not_found", "no such pool or backend");
+  if (waitMs !== null) await untilEmpty(backend, waitMs, signal);
+  return { status: 200, body: backendOf(backend) };
+}
+
+function poolOf(pool: Pool, queues: ReturnType<PoolSources["waiting"]>): object {
+  const queue = `pool:${pool.name}`;
+  return {
+    name: pool.name,
+    balance: pool.config.balance,
+    affinity: { by: pool.config.affinity.by, entries: pool.affinity.size },
+    waiting: queues.find((one) => one.queue === queue)?.length ?? 0,
+    backends: Array.from(pool.backends, backendOf),
+  };
+}
+
+function backendOf(backend: Backend): object {
+  return {
+    id: backend.id,
+    url: backend.config.url,
+    state: backend.operatorState,
+    up: backend.isUp,
+    ejected: backend.isEjected,
+    listed: backend.isListed,
+    connections: backend.connections,
+    capacity: Number.isFinite(backend.capacity) ? backend.capacity : null,
+    weight: backend.weight,
+    failures: backend.failures,
+  };
+}
+
+/** Resolves when it has no connection any more, when the time is over, or when nobody waits any longer. */
+async function untilEmpty(backend: Backend, waitMs: number, signal: AbortSignal): Promise<void> {
+  const deadlineMs = performance.now() + waitMs;
+  while (backend.connections > 0 && performance.now() < deadlineMs && !signal.aborted) {
+    await new Promise((resolve) => setTimeout(resolve, WAIT_POLL_MS));
+  }
+}
