@@ -44,9 +44,14 @@ export function isLoopback(bind: BindAddress): boolean {
   return host === "localhost" || host === "::1" || (isIPv4(host) && host.startsWith("127."));
 }
 
-/** Two binds with the same key are the same address. */
-export function bindKey(bind: BindAddress): string {
-  return bind.kind === "unix" ? `unix:${bind.path}` : `${bind.host.toLowerCase()} ${bind.port}`;
+/** Null for what the parser does not accept: the schema refuses it. */
+export function attempt<T>(parse: (text: string) => T, value: unknown): T | null {
+  if (typeof value !== "string") return null;
+  try {
+    return parse(value);
+  } catch {
+    return null;
+  }
 }
 
 /** Letters, digits, hyphens and underscores in labels: names as DNS and container networks have them. */

@@ -1,13 +1,12 @@
 // What must hold between keys. Works on the raw configuration, so that it finds its errors beside those
 // of the schema, in one go; what the schema already refuses is passed over here.
 
-import { bindKey, defaultBackendId, isLoopback, parseBackendUrl, parseBind } from "./addresses.ts";
+import { attempt, defaultBackendId, parseBackendUrl } from "./addresses.ts";
 import type { BackendsLists } from "./backends-file.ts";
+import { checkBinds } from "./check-binds.ts";
 import { type Finding, formatPath, type KeyPath } from "./problems.ts";
 import { entriesOf, field, isOn, isSet, itemsOf } from "./raw.ts";
 import type { BackendTarget } from "./schema-backends.ts";
-import type { BindAddress } from "./schema-listeners.ts";
-import { DEFAULT_ADMIN_BIND } from "./schema-process.ts";
 import { didYouMean } from "./suggest.ts";
 
 /**
@@ -27,30 +26,7 @@ export function checkConfig(raw: unknown, lists: BackendsLists): Finding[] {
       checkPool(pool, ["pools", name], lists.get(name)?.start ?? Number.POSITIVE_INFINITY),
     ),
     ...checkPoolNames(raw),
-    ...checkAdmin(raw),
   ];
-}
-
-function checkBinds(raw: unknown): Finding[] {
-  const findings: Finding[] = [];
-  const seen = new Map<string, string>();
-  function add(written: unknown, path: KeyPath, name: string): void {
-    const bind = attempt(parseBind, written);
-    const isChosenBySystem = bind?.kind === "tcp" && bind.port === 0;
-    if (bind === null || isChosenBySystem) return;
-    const first = seen.get(bindKey(bind));
-    if (first === undefined) seen.set(bindKey(bind), name);
-    else findings.push({ path, message: `${bind.text} is the address of ${first} already` });
-  }
-  const admin = field(raw, "admin");
-  if (admin === undefined || isSet(admin)) {
-    add(field(admin, "bind") ?? DEFAULT_ADMIN_BIND, ["admin", "bind"], "the admin server");
-  }
-  itemsOf(field(raw, "listeners")).forEach((listener, index) => {
-    const bind = typeof listener === "string" ? listener : field(listener, "bind");
-    add(bind, ["listeners", index, "bind"], `listeners[${index}]`);
-  });
-  return findings;
 }
 
 function checkClientCertificates(raw: unknown): Finding[] {
@@ -223,14 +199,6 @@ function checkBackendTls(backend: unknown, target: BackendTarget | null, path: K
   return [{ path: [...path, "tls", present], at: "key", message: `needs ${absent} as well` }];
 }
 
-function checkAdmin(raw: unknown): Finding[] {
-  const admin = field(raw, "admin");
-  const bind = attempt(parseBind, field(admin, "bind"));
-  if (bind === null || isLoopback(bind) || isSet(field(admin, "token"))) return [];
-  const message = `${bind.text} can be reached from other machines: set admin.token, or bind to 127.0.0.1`;
-  return [{ path: ["admin", "bind"], message }];
-}
-
 /** Header names that differ in case only would silently overwrite each other. */
 function repeatedNames(headers: unknown, path: KeyPath): Finding[] {
   const seen = new Set<string>();
@@ -241,17 +209,4 @@ function repeatedNames(headers: unknown, path: KeyPath): Finding[] {
       ? [{ path: [...path, name], at: "key", message: "is here already, in other case" }]
       : [];
   });
-}
-
-/** Null for what the schema refuses anyway. */
-function attempt<T extends BindAddress | BackendTarget>(
-  parse: (text: string) => T,
-  value: unknown,
-): T | null {
-  if (typeof value !== "string") return null;
-  try {
-    return parse(value);
-  } catch {
-    return null;
-  }
 }

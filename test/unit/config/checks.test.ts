@@ -26,8 +26,47 @@ function warningsOf(...lines: string[]): string[] {
 
 describe("addresses", () => {
   test("two listeners cannot have the same one", () => {
-    expect(errorsOf('listeners: [":80", "[::1]:80", { bind: ":80" }]', POOLS)).toEqual([
-      "f:1:40: listeners[2].bind: :80 is the address of listeners[0] already",
+    expect(errorsOf('listeners: [":80", ":81", { bind: ":80" }]', POOLS)).toEqual([
+      "f:1:35: listeners[2].bind: :80 is the address of listeners[0] already",
+    ]);
+    expect(errorsOf('listeners: ["[::1]:80", "[0::1]:80"]', POOLS)).toEqual([
+      "f:1:25: listeners[1]: [0::1]:80 is the address of listeners[0] already",
+    ]);
+    expect(errorsOf('listeners: ["unix:/a", "unix:/b", "unix:/a"]', POOLS)).toEqual([
+      "f:1:35: listeners[2]: unix:/a is the address of listeners[0] already",
+    ]);
+  });
+
+  test.each([
+    [":80", "127.0.0.1:80"],
+    [":80", "[::1]:80"],
+    [":80", "localhost:80"],
+    [":80", "0.0.0.0:80"],
+    ["[::]:80", "10.0.0.1:80"],
+    ["0.0.0.0:80", "127.0.0.1:80"],
+  ])("nor ones that overlap: %s and %s", (wide, narrow) => {
+    expect(errorsOf(`listeners: ["${wide}", "${narrow}"]`, POOLS)).toEqual([
+      expect.stringMatching(
+        /: listeners\[1\]: \S+ is among the addresses of listeners\[0\] already, which is on all of them/,
+      ),
+    ]);
+    expect(errorsOf(`listeners: ["${narrow}", "${wide}"]`, POOLS)).toEqual([
+      `f:1:${narrow.length + 17}: listeners[1]: ${wide} is on all addresses, and so on that of listeners[0] (${narrow}) too`,
+    ]);
+  });
+
+  test.each([
+    [":80", "127.0.0.1:81"],
+    ["0.0.0.0:80", "[::1]:80"],
+    ["127.0.0.1:80", "127.0.0.2:80"],
+    ["unix:/a", "unix:/b"],
+  ])("while %s and %s stand side by side", (one, other) => {
+    expect(errorsOf(`listeners: ["${one}", "${other}"]`, POOLS)).toEqual([]);
+  });
+
+  test("nor may a listener on all addresses take the port of the admin server", () => {
+    expect(errorsOf('listeners: [":9347"]', POOLS)).toEqual([
+      "f:1:13: listeners[0]: :9347 is on all addresses, and so on that of the admin server (127.0.0.1:9347) too",
     ]);
   });
 
