@@ -25,9 +25,9 @@ interface SocketIoServer {
 const sessions = new Set<string>();
 
 /** Answers `who` with its name, and `echo` with the values that came. */
-export async function startSocketIoServer(name: string): Promise<SocketIoServer> {
+export async function startSocketIoServer(name: string, path = "/socket.io"): Promise<SocketIoServer> {
   const http = createServer();
-  const server = new Server(http);
+  const server = new Server(http, { path });
   server.engine.on("connection", (session: Session) => {
     sessions.add(session.id);
     session.on("close", () => sessions.delete(session.id));
