@@ -22,6 +22,7 @@ export const ERRORS = {
   bad_request: entry("client", 400, null, "malformed HTTP request"),
   bad_upgrade: entry("client", 400, null, "not a valid WebSocket upgrade"),
   no_route: entry("client", 404, 1008, "no route matches this host and path"),
+  origin_not_allowed: entry("client", 403, 1008, "pages of this origin may not connect here"),
   banned: entry("client", 429, 1008, "this user is banned for now"),
   draining: entry("weir", 503, 1001, "the server is shutting down"),
   connections_full: entry("weir", 503, 1013, "the connection limit of the server is reached"),

@@ -19,7 +19,6 @@ export const NOT_IN_EFFECT = [
   "identity.tier[].jwt",
   "limits.perAddress",
   "limits.overload",
-  "routes[].origins",
   "routes[].auth",
   "routes[].requests",
   "routes[].allow",
@@ -29,14 +28,6 @@ export const NOT_IN_EFFECT = [
   "alerts",
 ] as const;
 
-type NotInEffect = (typeof NOT_IN_EFFECT)[number];
-
-/** Which values say just what happens while the feature is not there; of other keys those that are off. */
-const AS_IT_IS: Partial<Record<NotInEffect, (value: unknown) => boolean>> = {
-  // An empty list lets no origin in, which is not what happens.
-  "routes[].origins": (value) => value === null,
-};
-
 /** A warning for each such key that the file asks something of, be it what is the default. */
 export function findNotInEffect(raw: unknown, config: Config): Finding[] {
   return NOT_IN_EFFECT.flatMap((pattern) =>
@@ -44,8 +35,7 @@ export function findNotInEffect(raw: unknown, config: Config): Finding[] {
       .filter((path) => {
         // A key that its resolved form does not have, such as a kind of source, is there because it was set.
         const value = valueAt(config, path) ?? valueAt(raw, path);
-        const isAsItIs = AS_IT_IS[pattern] ?? isOff;
-        return !isAsItIs(value);
+        return !isOff(value);
       })
       .map((path): Finding => ({ path, at: "key", message: "not in effect yet" })),
   );

@@ -35,6 +35,8 @@ interface DispatcherOptions {
 
 export class Dispatcher {
   readonly #options: DispatcherOptions;
+  /** Topics of hints that were given. */
+  readonly #hinted = new Set<string>();
 
   constructor(options: DispatcherOptions) {
     this.#options = options;
@@ -73,6 +75,8 @@ export class Dispatcher {
         return this.#options.observer.requestEnded(message.pool, message.status);
       case "requests-in-flight":
         return this.#options.admission.requests.set(thread.serial, message.requests);
+      case "hint":
+        return this.#hint(message);
       case "log":
         return this.#options.log[message.level](message.message, message.fields);
       case "configured":
@@ -94,6 +98,12 @@ export class Dispatcher {
         connections: released,
       });
     }
+  }
+
+  #hint({ topic, message, fields }: Extract<ToControl, { type: "hint" }>): void {
+    if (this.#hinted.has(topic)) return;
+    this.#hinted.add(topic);
+    this.#options.log.warn(message, fields);
   }
 
   #onReleased(thread: Thread, { id, summary }: Extract<ToControl, { type: "release" }>): void {

@@ -2,6 +2,7 @@
 
 import type { IncomingMessage } from "node:http";
 import type { Socket } from "node:net";
+import type { RouteConfig } from "../config/schema.ts";
 import type { Refusal } from "../errors.ts";
 import type { LogFields, LogLevel } from "../log.ts";
 import type {
@@ -12,6 +13,7 @@ import type {
   RoundTrips,
   ToControl,
 } from "../shared-memory/channel.ts";
+import { isSiteOrigin } from "./origins.ts";
 
 /** A client that left or misbehaves is everyday life; a failing backend or Weir itself is not. */
 const LEVEL_BY_ORIGIN = { client: "info", backend: "warn", weir: "warn", config: "error" } as const;
@@ -25,6 +27,8 @@ export class Reporter {
   readonly #channel: Channel<ToControl>;
   readonly #isAccessLogged: () => boolean;
   #delaysMs: number[] = [];
+  /** Routes of whose `origins` somebody was told. */
+  readonly #hinted = new WeakSet<RouteConfig>();
   #roundTrips: (RoundTrips & { readonly roundTripsMs: number[] })[] = [];
 
   /** @param isAccessLogged `log.access`, which a reload may change */
@@ -52,6 +56,23 @@ export class Reporter {
 
   requestRefused(refusal: Refusal, address: string | undefined): void {
     this.#refused("request refused", refusal, { address });
+  }
+
+  /** A page may not connect: mostly because nobody thought of it, so it is told what to add. */
+  originRefused(route: RouteConfig, origin: string): void {
+    if (this.#hinted.has(route) || !isSiteOrigin(origin)) return;
+    this.#hinted.add(route);
+    const origins = JSON.stringify([...(route.origins ?? []), origin]);
+    this.#channel.postUnhurried({
+      type: "hint",
+      topic: `origins of ${route.id}`,
+      message: "a page of an origin that is not listed could not connect",
+      fields: {
+        route: route.id,
+        origin,
+        fix: `if that page is yours, let its route have origins: ${origins}`,
+      },
+    });
   }
 
   requestEnded(pool: string | null, status: number): void {

@@ -95,8 +95,11 @@ function matchesAny(): boolean {
   return true;
 }
 
-/** In a host, `*` stands for exactly one label. An IPv6 address is written in brackets. */
-function hostMatcher(pattern: string): Matcher {
+/**
+ * In a host, `*` stands for exactly one label. An IPv6 address is written in brackets in the pattern, and
+ * without them in what is compared.
+ */
+export function hostMatcher(pattern: string): Matcher {
   const labels = pattern
     .toLowerCase()
     .replace(/^\[(.*)\]$/, "$1")

@@ -7,11 +7,13 @@ import { TrustedProxies } from "./client-address.ts";
 import type { DialTarget } from "./dial-target.ts";
 import { DialTargets } from "./dial-targets.ts";
 import { IdentitySources, trustedHeaders } from "./identity-sources.ts";
+import { Origins } from "./origins.ts";
 import { Routes } from "./routes.ts";
 
 export class Settings {
   readonly config: Config;
   readonly routes: Routes;
+  readonly origins: Origins;
   readonly trustedProxies: TrustedProxies;
   /** Header lines that only trusted peers may send; lower case, `-` for `_`. */
   readonly trustedHeaders: ReadonlySet<string>;
@@ -29,6 +31,7 @@ export class Settings {
   constructor(config: Config, targets = new DialTargets()) {
     this.config = config;
     this.routes = new Routes(config.routes);
+    this.origins = new Origins(config.routes);
     this.trustedProxies = new TrustedProxies(config.trustedProxies);
     this.trustedHeaders = trustedHeaders(config);
     this.affinityCookies = affinityCookieNames(config);

@@ -3,6 +3,7 @@
 
 import type { IncomingMessage } from "node:http";
 import type { Socket } from "node:net";
+import type { RouteConfig } from "../config/schema.ts";
 import { Refusal } from "../errors.ts";
 import type { Grant } from "../shared-memory/channel.ts";
 import { checkUpgradeRequest, joinedHeader } from "../ws/handshake.ts";
@@ -46,6 +47,7 @@ export async function onUpgrade(
     const target = parseUpgrade(request);
     const route = settings.routes.match(target);
     pool = route.pool;
+    checkOrigin({ request, target, route, settings, reporter });
     const client = identify(request, socket, settings);
     const requestId = requestIdOf(request, client.isPeerTrusted);
     const { tier, user } = client;
@@ -102,6 +104,23 @@ export async function onUpgrade(
       refuseUpgrade(request, socket, refusal);
     }
   }
+}
+
+/** Throws Refusal `origin_not_allowed`. */
+function checkOrigin(upgrade: {
+  readonly request: IncomingMessage;
+  readonly target: RequestTarget;
+  readonly route: RouteConfig;
+  readonly settings: Settings;
+  readonly reporter: Reporter;
+}): void {
+  const { target, route, settings, reporter } = upgrade;
+  const { rawHeaders } = upgrade.request;
+  const origin = joinedHeader(rawHeaders, "origin");
+  const authority = target.authority ?? joinedHeader(rawHeaders, "host") ?? "";
+  if (settings.origins.allow(route.id, origin, authority)) return;
+  reporter.originRefused(route, origin ?? "");
+  throw new Refusal("origin_not_allowed");
 }
 
 /** Throws Refusal `bad_upgrade` (400, or 426 for another version) or `bad_request`. */

@@ -159,6 +159,13 @@ export type ToControl =
   | { readonly type: "request-ended"; readonly pool: string | null; readonly status: number }
   /** While draining: at its beginning, and whenever the number changes. */
   | { readonly type: "requests-in-flight"; readonly requests: number }
+  /** Something to mend in the configuration: logged once for each topic, whichever thread finds it. */
+  | {
+      readonly type: "hint";
+      readonly topic: string;
+      readonly message: string;
+      readonly fields: LogFields;
+    }
   | {
       readonly type: "log";
       readonly level: LogLevel;
