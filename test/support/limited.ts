@@ -14,6 +14,8 @@ export interface Limits {
   readonly limits?: Section;
   /** Keys of the only route, beside its pool. */
   readonly route?: Section;
+  /** Keys of the only pool, beside its backends. */
+  readonly pool?: Section;
   /** Further top-level keys. */
   readonly config?: Section;
 }
@@ -50,7 +52,7 @@ export async function startLimited(options: LimitedOptions): Promise<Limited> {
 }
 
 /** JSON is YAML. Nothing but the test's own bytes reaches the backends: no health checks, no pings. */
-export function limitedConfig(backends: readonly string[], options: Limits): Section {
+export function limitedConfig(backends: readonly (string | Section)[], options: Limits): Section {
   return {
     threads: 1,
     listeners: ["127.0.0.1:0"],
@@ -61,7 +63,7 @@ export function limitedConfig(backends: readonly string[], options: Limits): Sec
     tiers: { member: { ...options.tier, default: true } },
     limits: options.limits ?? {},
     routes: [{ ...options.route, pool: "chat" }],
-    pools: { chat: { healthCheck: "off", affinity: "off", backends } },
+    pools: { chat: { healthCheck: "off", affinity: "off", ...options.pool, backends } },
     ...options.config,
   };
 }
