@@ -1,5 +1,5 @@
-// One name of backends, looked up again and again: at its TTL, else every 30 s. Keeps the last addresses
-// that were found.
+// One name of backends, looked up again and again: at its TTL, else every 30 s. Keeps the addresses that
+// were found last, and for a while those that an answer lacks.
 
 import type { Log } from "../log.ts";
 import type { NameLookup } from "./name-lookup.ts";
@@ -26,13 +26,19 @@ const RETRY_PAUSE_MS = 5_000;
 /** A lookup that takes longer has failed so far, but may still end well. */
 const LATE_MS = 5_000;
 
+/** Some name servers answer with a few of many addresses: one is gone that so many answers in a row lack. */
+const MISSED_ANSWERS = 3;
+
 export class NameWatch {
   readonly #name: string;
   readonly #owner: NameWatchOwner;
   readonly #stopped = new AbortController();
   #addresses: readonly string[] | null = null;
+  /** Every address that counts, and how many answers in a row have lacked it. */
+  #missed: ReadonlyMap<string, number> = new Map();
   #isSettled = false;
   #isFailing = false;
+  #isSlow = false;
   #pause: NodeJS.Timeout | null = null;
   #late: NodeJS.Timeout | null = null;
 
@@ -41,9 +47,19 @@ export class NameWatch {
     this.#owner = owner;
   }
 
-  /** In the order to try them; null until a lookup has found some. */
+  /** What the last answer says, in the order to try them; null until a lookup has found some. */
   get addresses(): readonly string[] | null {
     return this.#addresses;
+  }
+
+  /** Those too that the last answers have lacked, but not often enough to be gone. */
+  get lastingAddresses(): readonly string[] {
+    return [...this.#missed.keys()];
+  }
+
+  /** The last lookup was late: the next one may keep its place for long, too. */
+  get isSlow(): boolean {
+    return this.#isSlow;
   }
 
   /** The first lookup has found something, has failed, or is late. */
@@ -76,7 +92,11 @@ export class NameWatch {
 
   /** Null where that failed. */
   async #lookUp(): Promise<readonly string[] | null> {
-    this.#late = setTimeout(() => this.#onFailure(`no answer within ${LATE_MS} ms`), LATE_MS);
+    let isLate = false;
+    this.#late = setTimeout(() => {
+      isLate = true;
+      this.#onFailure(`no answer within ${LATE_MS} ms`);
+    }, LATE_MS);
     try {
       const addresses = await this.#owner.lookup.addressesOf(this.#name);
       if (!this.#stopped.signal.aborted) this.#onAddresses(addresses);
@@ -86,6 +106,7 @@ export class NameWatch {
       return null;
     } finally {
       clearTimeout(this.#late);
+      this.#isSlow = isLate;
       this.#owner.onDone(this);
     }
   }
@@ -102,16 +123,27 @@ export class NameWatch {
     const known = this.#addresses;
     const name = this.#name;
     // Name servers shuffle their answers: that is no change.
-    const isSame = known?.length === found.length && found.every((address) => known.includes(address));
-    if (this.#isFailing) log.info("a backend's name resolves again", { name, addresses: found });
-    else if (!isSame && known !== null)
-      log.info("a backend's name has other addresses", { name, addresses: found });
+    const isSame = known !== null && isSameSet(known, found);
+    const isLastingSame = this.#count(found);
+    const addresses = this.lastingAddresses;
+    if (this.#isFailing) log.info("a backend's name resolves again", { name, addresses });
+    else if (!isLastingSame && known !== null)
+      log.info("a backend's name has other addresses", { name, addresses });
     this.#isFailing = false;
-    if (!isSame) {
-      this.#addresses = found;
-      this.#owner.onChange();
-    }
+    if (!isSame) this.#addresses = found;
+    if (!isSame || !isLastingSame) this.#owner.onChange();
     this.#settle();
+  }
+
+  /** Whether the addresses that count are the same as before. */
+  #count(found: readonly string[]): boolean {
+    const before = this.#missed;
+    const missed = new Map(found.map((address) => [address, 0]));
+    for (const [address, times] of before) {
+      if (!missed.has(address) && times + 1 < MISSED_ANSWERS) missed.set(address, times + 1);
+    }
+    this.#missed = missed;
+    return isSameSet([...before.keys()], [...missed.keys()]);
   }
 
   #onFailure(error: string): void {
@@ -131,6 +163,10 @@ export class NameWatch {
     this.#isSettled = true;
     this.#owner.onSettled();
   }
+}
+
+function isSameSet(some: readonly string[], others: readonly string[]): boolean {
+  return some.length === others.length && others.every((one) => some.includes(one));
 }
 
 function reasonOf(error: unknown): string {

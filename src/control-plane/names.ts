@@ -19,6 +19,9 @@ interface NameResolverOptions {
 /** Of its pool of threads, libuv lets no more than this many wait for names. */
 const MAX_LOOKUPS = 2;
 
+/** Names whose name servers hang get no more of them than that, so that the others' addresses stay fresh. */
+const MAX_SLOW_LOOKUPS = 1;
+
 /** The first round is over by then, whatever name servers do. */
 const FIRST_ROUND_MS = 5_000;
 
@@ -29,6 +32,7 @@ export class NameResolver {
   readonly #options: NameResolverOptions;
   readonly #lookup: NameLookup;
   readonly #lookups = new Turnstile<NameWatch>(MAX_LOOKUPS, (watch) => watch.run());
+  readonly #slowLookups = new Turnstile<NameWatch>(MAX_SLOW_LOOKUPS, (watch) => this.#lookups.enter(watch));
   /** By name. */
   readonly #watches = new Map<string, NameWatch>();
   #config: Config | null = null;
@@ -72,9 +76,9 @@ export class NameResolver {
     return backends.flatMap((config): BackendSpec[] => {
       const { id, resolve } = config;
       if (!hasName(config)) return [{ id, config, addresses: null }];
-      const addresses = this.#watches.get(nameOf(config))?.addresses ?? null;
-      if (resolve === "first") return [{ id, config, addresses }];
-      return (addresses ?? []).map((address) => ({
+      const watch = this.#watches.get(nameOf(config));
+      if (resolve === "first") return [{ id, config, addresses: watch?.addresses ?? null }];
+      return (watch?.lastingAddresses ?? []).map((address) => ({
         id: `${id}@${address}`,
         config,
         addresses: [address],
@@ -93,8 +97,11 @@ export class NameResolver {
     const watch = new NameWatch(name, {
       lookup: this.#lookup,
       log: this.#options.log,
-      onDue: (due) => this.#lookups.enter(due),
-      onDone: (done) => this.#lookups.leave(done),
+      onDue: (due) => (due.isSlow ? this.#slowLookups : this.#lookups).enter(due),
+      onDone: (done) => {
+        this.#lookups.leave(done);
+        this.#slowLookups.leave(done);
+      },
       onChange: () => this.#gather(),
       onSettled: () => {
         if (!this.#isFirstRoundOver && this.#areAllSettled()) this.#endFirstRound();

@@ -141,14 +141,47 @@ describe("time", () => {
     known["chat.test"] = ["192.0.2.2", "192.0.2.1"];
     await vi.advanceTimersByTimeAsync(30_000);
     expect(told).toHaveLength(1);
-    known["chat.test"] = ["192.0.2.2", "192.0.2.3"];
+    known["chat.test"] = ["192.0.2.2", "192.0.2.1", "192.0.2.3"];
     await vi.advanceTimersByTimeAsync(30_000);
     expect(told.slice(1)).toEqual([
-      JSON.stringify(["chat@192.0.2.2 = 192.0.2.2", "chat@192.0.2.3 = 192.0.2.3"]),
+      JSON.stringify([
+        "chat@192.0.2.2 = 192.0.2.2",
+        "chat@192.0.2.1 = 192.0.2.1",
+        "chat@192.0.2.3 = 192.0.2.3",
+      ]),
     ]);
     expect(log).toEqual([
-      `info: a backend's name has other addresses {"name":"chat.test","addresses":["192.0.2.2","192.0.2.3"]}`,
+      `info: a backend's name has other addresses {"name":"chat.test","addresses":["192.0.2.2","192.0.2.1","192.0.2.3"]}`,
     ]);
+  });
+
+  test("with `resolve: all` an address stays until three answers in a row lack it", async () => {
+    const { resolver, known, told, log } = startResolver({ "chat.test": ["192.0.2.1", "192.0.2.2"] });
+    resolver.configure(configOf(all));
+    await vi.advanceTimersByTimeAsync(100);
+    const both = specsOf(resolver).toSorted();
+    // A name server that answers with some of many.
+    for (const some of [["192.0.2.1"], ["192.0.2.1"], ["192.0.2.2"], ["192.0.2.1"], ["192.0.2.1"]]) {
+      known["chat.test"] = some;
+      await vi.advanceTimersByTimeAsync(30_000);
+      expect(specsOf(resolver).toSorted()).toEqual(both);
+    }
+    expect(log).toEqual([]);
+    await vi.advanceTimersByTimeAsync(30_000);
+    expect(specsOf(resolver)).toEqual(["chat@192.0.2.1 = 192.0.2.1"]);
+    expect(told.at(-1)).toBe(JSON.stringify(["chat@192.0.2.1 = 192.0.2.1"]));
+    expect(log).toEqual([
+      `info: a backend's name has other addresses {"name":"chat.test","addresses":["192.0.2.1"]}`,
+    ]);
+  });
+
+  test("with `resolve: first` only what the last answer says is tried, in its order", async () => {
+    const { resolver, known } = startResolver({ "chat.test": ["192.0.2.1"] });
+    resolver.configure(configOf(first));
+    await vi.advanceTimersByTimeAsync(100);
+    known["chat.test"] = ["192.0.2.2"];
+    await vi.advanceTimersByTimeAsync(30_100);
+    expect(specsOf(resolver)).toEqual(["chat = 192.0.2.2"]);
   });
 
   test("names that change together are told together", async () => {
@@ -218,6 +251,44 @@ describe("failures", () => {
     await vi.advanceTimersByTimeAsync(5_000);
     expect(resolver.isFirstRoundOver).toBe(true);
     expect(asked).toHaveLength(2);
+  });
+});
+
+describe("names whose servers hang", () => {
+  test("leave a place to those that answer, once they are known for it", async () => {
+    const hanging = ["a.test", "b.test", "c.test"];
+    const pending = new Set<() => void>();
+    const asked: string[] = [];
+    const resolver = new NameResolver({
+      log: recordingLog(() => {}),
+      onChange: () => {},
+      lookup: {
+        addressesOf: async (name) => {
+          asked.push(name);
+          if (!hanging.includes(name)) return ["192.0.2.1"];
+          return await new Promise((_, reject) => {
+            pending.add(() => reject(new Error("ETIMEOUT")));
+          });
+        },
+        ttlOf: async () => null,
+      },
+    });
+    resolvers.push(resolver);
+    resolver.configure(configOf(...[...hanging, "good.test"].map((name) => `ws://${name}:80`)));
+    // The system gives up after 20 s, and each is asked again 5 s later.
+    for (let round = 0; round < 2; round++) {
+      await vi.advanceTimersByTimeAsync(20_000);
+      for (const giveUp of pending) giveUp();
+      pending.clear();
+    }
+    asked.length = 0;
+    await vi.advanceTimersByTimeAsync(10 * 60_000);
+    expect(asked.filter((name) => name === "good.test").length).toBeGreaterThanOrEqual(19);
+    expect(asked.filter((name) => name !== "good.test")).toHaveLength(1);
+    for (const giveUp of pending) giveUp();
+    await vi.advanceTimersByTimeAsync(0);
+    // The next of them has its turn.
+    expect(asked.filter((name) => name !== "good.test")).toHaveLength(2);
   });
 });
 
