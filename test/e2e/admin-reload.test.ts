@@ -2,12 +2,10 @@
 import { writeFile } from "node:fs/promises";
 import { describe, expect, test } from "vitest";
 
-import { makeCertificates } from "../support/certificates.ts";
 import { type EchoBackend, startEchoBackend } from "../support/echo-backend.ts";
 import { scrape } from "../support/metrics.ts";
 import { spawnMain, type SpawnedWeir, writeConfig } from "../support/spawn-weir.ts";
 import { startInFrontOf } from "../support/start-in-front.ts";
-import { isMissing } from "../support/requirement.ts";
 import { openClient, type WsClient } from "../support/ws-client.ts";
 
 interface Answer {

@@ -8,10 +8,8 @@ import type { StartedWeir } from "../support/start-weir.ts";
 import { until } from "../support/until.ts";
 import { expectRefusal, openClient, type WsClient } from "../support/ws-client.ts";
 
-interface Entry {
-  readonly id: string;
-  readonly url: string;
-}
+/** As the configuration has it. */
+type Entry = Readonly<Record<"id" | "url", string>>;
 
 let a: EchoBackend;
 let b: EchoBackend;
@@ -86,18 +84,11 @@ test("a backend that comes back to the list while it drains keeps the connection
 
 describe("a backend that is moved to another pool", () => {
   test("ends what it had there as `onRemove` says, and serves here; each pool counts for itself", async () => {
-    const pools = (chat: readonly Entry[], game: readonly Entry[]) => ({
-      config: {
-        routes: [{ match: { path: "/game" }, pool: "game" }, { pool: "chat" }],
-        pools: { game: { ...plain, onRemove: { mode: "close" }, backends: game } },
-      },
-      pool: { onRemove: { mode: "keep" }, backends: chat },
-    });
     const c = await startEchoBackend({ id: "c" });
-    const weir = await startInFrontOf([entry(a), entry(b)], pools([], [entry(c)]));
+    const weir = await startInFrontOf([entry(a), entry(b)], withGame([entry(c)]));
     const clients = await openOn(weir, 4);
     const onA = clients.filter(({ backendId }) => backendId === "a");
-    await reloadInFrontOf(weir, [entry(b)], pools([], [entry(c), entry(a)]));
+    await reloadInFrontOf(weir, [entry(b)], withGame([entry(c), entry(a)]));
 
     const inGame = await Promise.all([openClient(`${weir.url}/game`), openClient(`${weir.url}/game`)]);
     expect(new Set(inGame.map(({ backendId }) => backendId))).toEqual(new Set(["a", "c"]));
@@ -106,7 +97,7 @@ describe("a backend that is moved to another pool", () => {
     await untilMetric(weir.adminUrl, 2, "weir_backend_connections", { pool: "chat", backend: "a" });
     await untilMetric(weir.adminUrl, 1, "weir_backend_connections", { pool: "game", backend: "a" });
 
-    await reloadInFrontOf(weir, [entry(b), entry(a)], pools([], [entry(c)]));
+    await reloadInFrontOf(weir, [entry(b), entry(a)], withGame([entry(c)]));
     const moved = inGame.find(({ backendId }) => backendId === "a");
     expect(await moved?.closed()).toEqual(farewell);
     for (const client of onA) expect(await client.ask("kept")).toBe("kept");
@@ -133,19 +124,18 @@ describe("a backend that is moved to another pool", () => {
 
 describe("after a reload", () => {
   test("a smaller capacity cuts nobody and lets nobody in until there is room; a larger one does at once", async () => {
-    const sized = (capacity: unknown) => ({ ...entry(a), capacity });
-    const weir = await startInFrontOf(sized(3));
+    const weir = await startInFrontOf(withCapacity(3));
     const clients = await openOn(weir, 3);
     await expectRefusal(weir.url);
-    await reloadInFrontOf(weir, sized(1));
+    await reloadInFrontOf(weir, withCapacity(1));
     for (const client of clients) expect(await client.ask("still here")).toBe("still here");
     await Promise.all(clients.splice(0, 2).map((client) => client.close(1000)));
     await untilMetric(weir.adminUrl, 1, "weir_backend_connections");
     expect((await expectRefusal(weir.url)).status).toBe(503);
-    await reloadInFrontOf(weir, sized(2));
+    await reloadInFrontOf(weir, withCapacity(2));
     await openClient(weir.url);
     await expectRefusal(weir.url);
-    await reloadInFrontOf(weir, sized("off"));
+    await reloadInFrontOf(weir, withCapacity("off"));
     await openOn(weir, 3);
   });
 
@@ -197,6 +187,21 @@ async function removeFrom(onRemove: object, connections = 8): Promise<Removal> {
 
 async function openOn(weir: StartedWeir, count: number): Promise<WsClient[]> {
   return Promise.all(Array.from({ length: count }, () => openClient(weir.url)));
+}
+
+function withCapacity(capacity: unknown): Entry & { readonly capacity: unknown } {
+  return { ...entry(a), capacity };
+}
+
+/** A second pool, whose removed backends lose their connections at once; those of `chat` keep them. */
+function withGame(backends: readonly Entry[]): Parameters<typeof startInFrontOf>[1] {
+  return {
+    config: {
+      routes: [{ match: { path: "/game" }, pool: "game" }, { pool: "chat" }],
+      pools: { game: { ...plain, onRemove: { mode: "close" }, backends } },
+    },
+    pool: { onRemove: { mode: "keep" } },
+  };
 }
 
 function isClosed({ socket }: WsClient): boolean {

@@ -19,16 +19,19 @@ test("clients are told 1012 until each backend has its share, and come back to t
   const users = Array.from({ length: CLIENTS }, (_, i) => ({ headers: { "X-User-Id": `user-${i}` } }));
   const clients = await Promise.all(users.map((user) => openClient(weir.url, user)));
 
-  // As a client's library does: whoever is sent away comes back at once.
   const back: WsClient[] = [];
-  let isOver = false;
   const goodbyes = new Set<string>();
-  for (const [i, client] of clients.entries()) {
-    void client.closed().then(async ({ code, reason }) => {
-      if (isOver) return;
-      goodbyes.add(`${code} ${reason}`);
-      back.push(await openClient(weir.url, users[i]));
-    });
+  let isOver = false;
+  /** As a client's library does: whoever is sent away comes back at once. */
+  async function comeBack(client: WsClient, user: (typeof users)[number]): Promise<void> {
+    const { code, reason } = await client.closed();
+    if (isOver) return;
+    goodbyes.add(`${code} ${reason}`);
+    back.push(await openClient(weir.url, user));
+  }
+  for (const [i, user] of users.entries()) {
+    const client = clients[i];
+    if (client !== undefined) void comeBack(client, user);
   }
   await reloadInFrontOf(
     weir,
