@@ -54,12 +54,13 @@ async function run(source: ConfigSource): Promise<void> {
   printWarnings(loaded.warnings);
   if (!loaded.ok)
     throw new FatalError(loaded.errors.map((one) => formatProblem(one)).join("\n"), ExitCode.usage);
-  const [{ start }, { createLog }, { Reloader }] = await Promise.all([
+  const [{ start }, { createLog }, { RememberingLog }, { Reloader }] = await Promise.all([
     import("./weir.ts"),
     import("./log.ts"),
+    import("./remembering-log.ts"),
     import("./reloader.ts"),
   ]);
-  const log = createLog(loaded.config.log);
+  const log = new RememberingLog(createLog(loaded.config.log), loaded.config.log);
   const reloader =
     source.kind === "file" ? new Reloader({ file: source.file, env: { ...process.env }, log }) : null;
   process.on("SIGHUP", () => {

@@ -10,6 +10,9 @@ import { formatProblem, parseConfig } from "./config/load.ts";
 import type { Config } from "./config/schema.ts";
 import { AbuseWatch } from "./control-plane/abuse.ts";
 import { Admission, type AdmissionEvents } from "./control-plane/admission.ts";
+import { Health } from "./control-plane/alerts/health.ts";
+import { situationOf } from "./control-plane/alerts/situation.ts";
+import { Vitals } from "./control-plane/alerts/vitals.ts";
 import { answer, Dispatcher } from "./control-plane/dispatcher.ts";
 import { drain } from "./control-plane/drain.ts";
 import { Fleet } from "./control-plane/fleet.ts";
@@ -20,12 +23,14 @@ import { UserBuckets } from "./control-plane/user-buckets.ts";
 import { Workers } from "./control-plane/workers.ts";
 import { ExitCode, FatalError } from "./errors.ts";
 import { createLog, type Log } from "./log.ts";
+import { RememberingLog } from "./remembering-log.ts";
 import { ActivityTable } from "./shared-memory/activity.ts";
 import { BucketTable } from "./shared-memory/bucket-table.ts";
 import type { LastReload, Reloader } from "./reloader.ts";
 import { SharedClock } from "./shared-memory/clock.ts";
 import type { AdmitRequest, CloseOrder } from "./shared-memory/channel.ts";
 import { Counters } from "./shared-memory/counters.ts";
+import { EventLoopDelays } from "./shared-memory/event-loop-delay.ts";
 import { packageVersion } from "./version.ts";
 
 const SWEEP_INTERVAL_MS = 1_000;
@@ -55,13 +60,16 @@ export async function start(config: unknown, options: StartOptions = {}): Promis
 }
 
 export class Weir {
-  readonly #log: Log;
+  readonly #log: RememberingLog;
   readonly #clock = new SharedClock();
   readonly #counters = new Counters();
   readonly #metrics: Metrics;
   readonly #fleet: Fleet;
   readonly #admission: Admission;
   readonly #abuse: AbuseWatch;
+  readonly #delays: EventLoopDelays;
+  readonly #vitals: Vitals;
+  readonly #health: Health;
   readonly #workers: Workers;
   readonly #state: LiveState;
   readonly #stateFile: StateFile;
@@ -77,7 +85,7 @@ export class Weir {
   #closed: Promise<void> | null = null;
   #sweepTimer: NodeJS.Timeout | null = null;
 
-  private constructor(config: Config, log: Log, reloads: Reloads | null) {
+  private constructor(config: Config, log: RememberingLog, reloads: Reloads | null) {
     this.#config = config;
     this.#log = log;
     this.#metrics = new Metrics(packageVersion());
@@ -109,20 +117,30 @@ export class Weir {
     });
     this.#stateFile = new StateFile({ records: () => this.#state.records(), log });
     this.#abuse = new AbuseWatch(config.limits.abuse);
+    const threads = threadCount(config.threads);
+    this.#delays = new EventLoopDelays(threads, clock);
+    this.#vitals = new Vitals({ delays: this.#delays, now: () => clock.nowMs() });
+    this.#health = new Health(config.alerts, {
+      situation: () => situationOf(this.#vitals, this.#admission, this.#fleet),
+      log,
+      onChange: () => {},
+      now: () => clock.nowMs(),
+    });
     const dispatcher = new Dispatcher({
       admission: this.#admission,
       abuse: this.#abuse,
       fleet: this.#fleet,
       log,
-      observer: this.#metrics,
+      observers: [this.#metrics, this.#vitals],
       close: (serial, id, reason) => this.#close(serial, id, reason),
       now: () => clock.nowMs(),
     });
     this.#workers = new Workers({
-      threads: threadCount(config.threads),
+      threads,
       counters: this.#counters,
       buckets,
       activity,
+      delays: this.#delays,
       clock,
       log,
       onMessage: (thread, message) => dispatcher.onMessage(thread, message),
@@ -147,13 +165,16 @@ export class Weir {
               waiting: () => this.#admission.waiting,
               reloads,
               drain: () => void this.drain(),
+              logs: log.recent,
             }),
           });
   }
 
   /** As `start`, with a configuration that is already resolved. */
   static async start(config: Config, options: StartOptions = {}): Promise<Weir> {
-    const weir = new Weir(config, options.log ?? createLog(config.log), options.reloads ?? null);
+    const log = options.log ?? createLog(config.log);
+    const remembering = log instanceof RememberingLog ? log : new RememberingLog(log, config.log);
+    const weir = new Weir(config, remembering, options.reloads ?? null);
     try {
       await weir.#start();
     } catch (error) {
@@ -212,11 +233,12 @@ export class Weir {
     this.#config = config;
     this.#stateFile.configure(config.state);
     this.#abuse.configure(config.limits.abuse);
+    this.#health.configure(config.alerts);
     this.#fleet.configure(config);
     this.#metrics.configure(config);
     this.#admission.configure(config, resolveMaxConnections(config.limits.maxConnections));
     if (config.admin !== null) this.#admin?.configure(config.admin);
-    this.#log.configure?.(config.log);
+    this.#log.configure(config.log);
   }
 
   /**
@@ -252,6 +274,7 @@ export class Weir {
     const admin = (await this.#admin?.listen()) ?? null;
     this.#addresses = { listeners: await this.#workers.listen(), admin };
     this.#isReady = true;
+    this.#delays.reset();
     this.#log.info("started", {
       listeners: this.#addresses.listeners,
       threads: this.#workers.size,
@@ -305,17 +328,19 @@ export class Weir {
     this.#workers.find(serial)?.channel.post({ type: "close", id, reason });
   }
 
-  /** Forgets what time has settled: bans, violations, buckets that are full again. */
+  /** Forgets what time has settled: bans, violations, buckets that are full again. And looks how all is doing. */
   #sweep(): void {
     this.#admission.sweep();
     this.#fleet.sweep();
     this.#abuse.sweep(this.#clock.nowMs());
+    if (this.#isReady) this.#health.look();
   }
 
   async #stop(): Promise<void> {
     this.#isReady = false;
     this.#stateFile.stop();
     if (this.#sweepTimer !== null) clearInterval(this.#sweepTimer);
+    this.#delays.stop();
     this.#admission.stop();
     this.#fleet.stop();
     await this.#workers.stop();

@@ -6,7 +6,7 @@ import http from "node:http";
 import type { AddressInfo } from "node:net";
 import type { AdminConfig } from "../config/schema.ts";
 import { ExitCode, FatalError } from "../errors.ts";
-import { ApiError } from "./api/endpoint.ts";
+import { ApiError, JsonText } from "./api/endpoint.ts";
 import type { Router } from "./api/router.ts";
 import type { Metrics } from "./metrics.ts";
 
@@ -152,7 +152,11 @@ function refusalOf({ status, code, message, headers }: ApiError): Answer {
 }
 
 function json(status: number, body: unknown): Answer {
-  return { status, type: "application/json", body: JSON.stringify(body) };
+  return {
+    status,
+    type: "application/json",
+    body: body instanceof JsonText ? body.text : JSON.stringify(body),
+  };
 }
 
 /** Undefined where there is none. Throws ApiError (400, 413). */

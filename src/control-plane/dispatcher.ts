@@ -9,11 +9,14 @@ import type { Admission, Decision } from "./admission.ts";
 import type { Fleet } from "./fleet.ts";
 import type { Thread } from "./workers.ts";
 
-/** Who counts what happens; the metrics. */
+/** Who counts what happens, such as the metrics. */
 export interface TrafficObserver {
   upgradeOpened(pool: string, handshakeMs: number): void;
-  /** @param pool null where no route was found */
-  upgradeRefused(pool: string | null, code: ErrorCode): void;
+  /**
+   * @param pool null where no route was found
+   * @param status of the answer; null where nobody was left to answer
+   */
+  upgradeRefused(pool: string | null, code: ErrorCode, status: number | null): void;
   dialRetried(pool: string): void;
   connectionEnded(pool: string, summary: ConnectionSummary): void;
   requestEnded(pool: string | null, status: number): void;
@@ -26,7 +29,7 @@ interface DispatcherOptions {
   readonly abuse: AbuseWatch;
   readonly fleet: Pick<Fleet, "failed" | "lost">;
   readonly log: Log;
-  readonly observer: TrafficObserver;
+  readonly observers: readonly Partial<TrafficObserver>[];
   /** Ends one connection. */
   readonly close: (worker: number, id: number, reason: "abuse") => void;
   /** Monotonic milliseconds. */
@@ -60,19 +63,19 @@ export class Dispatcher {
       case "release":
         return this.#onReleased(thread, message);
       case "upgrade-refused":
-        return this.#options.observer.upgradeRefused(message.pool, message.code);
+        return this.#tell((one) => one.upgradeRefused?.(message.pool, message.code, message.status));
       case "dropped":
         return this.#onDropped(thread, message);
       case "delays":
-        return this.#options.observer.messagesDelayed(message.delaysMs);
+        return this.#tell((one) => one.messagesDelayed?.(message.delaysMs));
       case "round-trips":
-        return this.#options.observer.peersAnswered(message.roundTrips);
+        return this.#tell((one) => one.peersAnswered?.(message.roundTrips));
       case "dial-retried":
-        return this.#options.observer.dialRetried(message.pool);
+        return this.#tell((one) => one.dialRetried?.(message.pool));
       case "backend-failed":
         return this.#options.fleet.failed(message.pool, message.backend, message.kind, message.network);
       case "request-ended":
-        return this.#options.observer.requestEnded(message.pool, message.status);
+        return this.#tell((one) => one.requestEnded?.(message.pool, message.status));
       case "requests-in-flight":
         return this.#options.admission.requests.set(thread.serial, message.requests);
       case "hint":
@@ -106,20 +109,24 @@ export class Dispatcher {
     this.#options.log.warn(message, fields);
   }
 
+  #tell(news: (observer: Partial<TrafficObserver>) => void): void {
+    for (const observer of this.#options.observers) news(observer);
+  }
+
   #onReleased(thread: Thread, { id, summary }: Extract<ToControl, { type: "release" }>): void {
-    const { admission, fleet, observer } = this.#options;
+    const { admission, fleet } = this.#options;
     const network = admission.find(thread.serial, id)?.network;
     const slot = admission.release(thread.serial, id);
     if (slot === null || network === undefined || summary === null) return;
-    observer.connectionEnded(slot.pool.name, summary);
+    this.#tell((one) => one.connectionEnded?.(slot.pool.name, summary));
     if (summary.reason === "backend_lost" && summary.by === "backend") fleet.lost(slot, network);
   }
 
   #onOpened(thread: Thread, { id, handshakeMs }: Extract<ToControl, { type: "opened" }>): void {
-    const { admission, observer, close, now } = this.#options;
+    const { admission, close, now } = this.#options;
     const pool = admission.open(thread.serial, id);
     if (pool === null) return;
-    observer.upgradeOpened(pool, handshakeMs);
+    this.#tell((one) => one.upgradeOpened?.(pool, handshakeMs));
     // Its user was banned while it waited or was dialled: there was nothing to close yet.
     const user = admission.find(thread.serial, id)?.user;
     if (user !== undefined && admission.bans.isBanned(user, now())) close(thread.serial, id, "abuse");

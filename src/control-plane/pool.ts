@@ -61,6 +61,11 @@ export class Pool {
     return this.#backends.values();
   }
 
+  /** The configuration names it. */
+  get isListed(): boolean {
+    return this.#isListed;
+  }
+
   /** The configuration does not name it any more, and its last connection is over. */
   get isGone(): boolean {
     return !this.#isListed && this.#backends.size === 0;

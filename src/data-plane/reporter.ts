@@ -44,13 +44,13 @@ export class Reporter {
     readonly pool: string | null;
   }): void {
     const { refusal, request, socket, pool } = event;
-    this.#channel.postUnhurried({ type: "upgrade-refused", pool, code: refusal.code });
+    this.#countRefusal(pool, refusal);
     this.#refused("upgrade refused", refusal, { address: socket.remoteAddress, host: request.headers.host });
   }
 
   /** Bytes that never became a request. */
   bytesRefused(refusal: Refusal, address: string | undefined): void {
-    this.#channel.postUnhurried({ type: "upgrade-refused", pool: null, code: refusal.code });
+    this.#countRefusal(null, refusal);
     this.#refused("request refused", refusal, { address });
   }
 
@@ -139,6 +139,10 @@ export class Reporter {
   #sendRoundTrips(): void {
     this.#channel.postUnhurried({ type: "round-trips", roundTrips: this.#roundTrips });
     this.#roundTrips = [];
+  }
+
+  #countRefusal(pool: string | null, { code, status }: Refusal): void {
+    this.#channel.postUnhurried({ type: "upgrade-refused", pool, code, status });
   }
 
   #refused(message: string, refusal: Refusal, fields: LogFields): void {

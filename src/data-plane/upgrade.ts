@@ -83,8 +83,10 @@ export async function onUpgrade(
       pending.release();
       const { http } = settings.config.timeouts;
       passAnswer({ request, socket, answer: dialed.response, setCookie, idleTimeoutMs: http });
+      const status = dialed.response.statusCode ?? 502;
       throw new Refusal("backend_refused", {
-        message: `the backend answered the upgrade with ${dialed.response.statusCode}`,
+        message: `the backend answered the upgrade with ${status}`,
+        status,
       });
     }
     writeSwitchingProtocols(socket, dialed.rawHeaders, setCookie);

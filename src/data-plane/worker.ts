@@ -7,6 +7,7 @@ import { SharedClock } from "../shared-memory/clock.ts";
 import { BucketView } from "../shared-memory/bucket-table.ts";
 import { Channel, type ToControl, type ToWorker, type WorkerSetup } from "../shared-memory/channel.ts";
 import { CounterBlock } from "../shared-memory/counters.ts";
+import { reportEventLoopDelay } from "../shared-memory/event-loop-delay.ts";
 import { AdmissionDesk } from "./admission-desk.ts";
 import { Connections } from "./connections.ts";
 import { DialTargets } from "./dial-targets.ts";
@@ -149,6 +150,7 @@ class DataPlane {
 
 if (parentPort === null) throw new Error("data-plane/worker is started as a worker thread only");
 const setup = workerData as WorkerSetup;
+reportEventLoopDelay(setup.eventLoopDelays, setup.index, new SharedClock(setup.clockEpochNs));
 const dataPlane = new DataPlane(new Channel<ToControl>(parentPort), setup);
 parentPort.on("message", (batch: ToWorker[]) => {
   for (const message of batch) dataPlane.onMessage(message);

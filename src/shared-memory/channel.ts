@@ -14,6 +14,7 @@ export interface WorkerSetup {
   /** The cells of the buckets; more are announced by message. */
   readonly bucketSegments: readonly SharedArrayBuffer[];
   readonly activity: SharedArrayBuffer;
+  readonly eventLoopDelays: SharedArrayBuffer;
   /** `process.hrtime.bigint()` at the zero of the clock that all threads share. */
   readonly clockEpochNs: bigint;
 }
@@ -136,7 +137,12 @@ export type ToControl =
   | { readonly type: "exchange"; readonly id: number; readonly failure: ErrorCode }
   | { readonly type: "opened"; readonly id: number; readonly handshakeMs: number }
   | { readonly type: "release"; readonly id: number; readonly summary: ConnectionSummary | null }
-  | { readonly type: "upgrade-refused"; readonly pool: string | null; readonly code: ErrorCode }
+  | {
+      readonly type: "upgrade-refused";
+      readonly pool: string | null;
+      readonly code: ErrorCode;
+      readonly status: number | null;
+    }
   /** A connection's messages were dropped. */
   | {
       readonly type: "dropped";

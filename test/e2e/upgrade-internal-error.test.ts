@@ -64,5 +64,5 @@ test("an unexpected error is answered 500 internal, without its words, and logge
   const line = await until("the log line", () => posted.find(({ type }) => type === "log"));
   expect(line).toMatchObject({ level: "error", message: "upgrade refused", fields: { code: "internal" } });
   expect(JSON.stringify(line)).toContain("TypeError: a mistake of ours");
-  expect(posted).toContainEqual({ type: "upgrade-refused", pool: "chat", code: "internal" });
+  expect(posted).toContainEqual({ type: "upgrade-refused", pool: "chat", code: "internal", status: 500 });
 });

@@ -17,6 +17,15 @@ export interface ApiAnswer {
   readonly body: unknown;
 }
 
+/** The body of an answer that is JSON already. */
+export class JsonText {
+  readonly text: string;
+
+  constructor(text: string) {
+    this.text = text;
+  }
+}
+
 export interface Endpoint {
   /** GET serves HEAD as well. */
   readonly method: "GET" | "POST" | "PUT" | "DELETE";

@@ -46,7 +46,7 @@ beforeEach(() => {
       lost: ({ backend }, network) => void told.push(["lost", backend.id, network]),
     },
     log: recordingLog((...line) => void told.push(line)),
-    observer: recordingObserver(),
+    observers: [recordingObserver()],
     close: () => expect.unreachable("nobody is abusive"),
     now: () => 0,
   });
@@ -130,7 +130,7 @@ describe("the dispatcher", () => {
 
   test("hands on refusals, retries, requests and log lines", () => {
     const { thread } = fakeThread(1);
-    dispatcher.onMessage(thread, { type: "upgrade-refused", pool: null, code: "no_route" });
+    dispatcher.onMessage(thread, { type: "upgrade-refused", pool: null, code: "no_route", status: 404 });
     dispatcher.onMessage(thread, { type: "dial-retried", pool: "chat" });
     dispatcher.onMessage(thread, { type: "request-ended", pool: "chat", status: 204 });
     dispatcher.onMessage(thread, { type: "log", level: "info", message: "hello", fields: { a: 1 } });
