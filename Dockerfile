@@ -23,9 +23,9 @@ USER node
 EXPOSE 8080
 
 # The admin address as seen from inside the container; set it where `admin.bind` is another one.
-ENV WEIR_ADMIN_URL=http://127.0.0.1:9347
+ENV WEIR_ADMIN=http://127.0.0.1:9347
 HEALTHCHECK --interval=10s --timeout=3s --start-period=5s --retries=3 \
-  CMD ["node", "-e", "fetch(process.env.WEIR_ADMIN_URL + '/healthz').then(({ ok }) => process.exit(ok ? 0 : 1), () => process.exit(1))"]
+  CMD ["node", "-e", "fetch(process.env.WEIR_ADMIN + '/healthz').then(({ ok }) => process.exit(ok ? 0 : 1), () => process.exit(1))"]
 
 # Node is process 1 (exec form, no shell and no npm between), so that SIGTERM reaches Weir and it drains.
 STOPSIGNAL SIGTERM

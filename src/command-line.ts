@@ -2,12 +2,33 @@
 
 import { parseArgs, type ParseArgsOptionsConfig } from "node:util";
 import { didYouMean } from "./config/suggest.ts";
+import { parseDuration, UnitError } from "./config/units.ts";
 
 export type Command =
   | { readonly name: "run"; readonly source: ConfigSource }
   | { readonly name: "check"; readonly file: string }
   | { readonly name: "demo"; readonly port: number; readonly adminPort: number }
-  | { readonly name: "schema" | "help" | "version" };
+  | { readonly name: "schema" | "help" | "version" }
+  | RemoteCommand;
+
+/** A command for a Weir that runs. */
+export type RemoteCommand = { readonly remote: RemoteOptions } & (
+  | { readonly name: "drain"; readonly backend: BackendName; readonly waitMs: number | null }
+  | { readonly name: "activate"; readonly backend: BackendName }
+  | { readonly name: "reload" }
+);
+
+/** Where the running Weir is and who asks, as far as the command line says. */
+export interface RemoteOptions {
+  readonly admin: string | null;
+  readonly token: string | null;
+  readonly tokenFile: string | null;
+}
+
+export interface BackendName {
+  readonly pool: string;
+  readonly id: string;
+}
 
 /** Where the configuration comes from. */
 export type ConfigSource =
@@ -24,24 +45,6 @@ export class UsageError extends Error {
   override name = "UsageError";
 }
 
-export const HELP = `Weir balances WebSocket connections over backends.
-
-  weir run --config FILE              run with a configuration file ("run" may be left out)
-  weir --listen ADDRESS --to URL [--admin-port N]
-                                      run without a file; --listen and --to may be repeated
-  weir check --config FILE            validate a file: exit code 0, or 1 with every error
-  weir demo [--port N] [--admin-port N]
-                                      two small backends, Weir in front, a page to try it
-  weir schema                         print the JSON Schema of the configuration, for editors
-  weir --help, weir --version
-
-  -c is short for --config, -h for --help, -v for --version.
-  Example: weir --listen :8080 --to ws://localhost:3001 --to ws://localhost:3002
-
-Signals: SIGTERM and SIGINT drain and exit with 0, a second one exits at once; SIGHUP reloads the file.
-Exit codes: 0 fine, 1 bad configuration or usage, 70 internal failure, 71 cannot bind.
-`;
-
 const DEMO_PORT = 8080;
 const ADMIN_PORT = 9347;
 
@@ -51,17 +54,35 @@ const OPTIONS = {
   to: { type: "string", multiple: true },
   port: { type: "string" },
   "admin-port": { type: "string" },
+  admin: { type: "string" },
+  token: { type: "string" },
+  "token-file": { type: "string" },
+  wait: { type: "boolean" },
   help: { type: "boolean", short: "h" },
   version: { type: "boolean", short: "v" },
 } as const satisfies ParseArgsOptionsConfig;
 
 type OptionName = keyof typeof OPTIONS;
 
-const OPTIONS_OF_COMMAND: Readonly<Record<string, readonly OptionName[]>> = {
-  run: ["config", "listen", "to", "admin-port"],
-  check: ["config"],
-  demo: ["port", "admin-port"],
-  schema: [],
+/** Those that may stand alone or have a value behind a `=`. */
+const WITH_OR_WITHOUT_VALUE: ReadonlySet<OptionName> = new Set(["wait"]);
+
+const REMOTE = ["admin", "token", "token-file"] as const;
+
+interface CommandShape {
+  readonly options: readonly OptionName[];
+  /** The one argument that it takes, as the help calls it. */
+  readonly operand?: string;
+}
+
+const COMMANDS: Readonly<Record<string, CommandShape>> = {
+  run: { options: ["config", "listen", "to", "admin-port"] },
+  check: { options: ["config"] },
+  demo: { options: ["port", "admin-port"] },
+  schema: { options: [] },
+  drain: { options: ["wait", ...REMOTE], operand: "POOL/BACKEND" },
+  activate: { options: [...REMOTE], operand: "POOL/BACKEND" },
+  reload: { options: [...REMOTE] },
 };
 
 /** Every value that an option was given, in order; empty for an option that is not there. */
@@ -72,23 +93,32 @@ export function parseCommandLine(args: readonly string[]): Command {
   const { words, values } = readArguments(args);
   if (values.help.length > 0) return { name: "help" };
   if (values.version.length > 0) return { name: "version" };
-  const [command = "run", surplus] = words;
-  const allowed = Object.hasOwn(OPTIONS_OF_COMMAND, command) ? OPTIONS_OF_COMMAND[command] : undefined;
-  if (allowed === undefined) {
-    throw new UsageError(`unknown command ${command}${didYouMean(command, Object.keys(OPTIONS_OF_COMMAND))}`);
+  const [command = "run", ...operands] = words;
+  const shape = Object.hasOwn(COMMANDS, command) ? COMMANDS[command] : undefined;
+  if (shape === undefined) {
+    throw new UsageError(`unknown command ${command}${didYouMean(command, Object.keys(COMMANDS))}`);
   }
-  if (surplus !== undefined) throw new UsageError(`${command} takes no argument, but there is ${surplus}`);
   for (const option of optionNames()) {
-    const isForeign = values[option].length > 0 && !allowed.includes(option);
+    const isForeign = values[option].length > 0 && !shape.options.includes(option);
     if (isForeign) throw new UsageError(`--${option} is not an option of ${command}`);
   }
-  return toCommand(command, values);
+  return toCommand(command, values, operandOf(command, shape, operands));
 }
 
-function toCommand(command: string, values: Values): Command {
+/** Empty where the command takes none. */
+function operandOf(command: string, { operand }: CommandShape, words: readonly string[]): string {
+  const [first, surplus] = words;
+  if (operand === undefined) {
+    return first === undefined ? "" : fail(`${command} takes no argument, but there is ${first}`);
+  }
+  if (surplus !== undefined) fail(`${command} takes one ${operand}, but there is ${surplus} as well`);
+  return first === undefined || first === "" ? fail(`${command} needs ${operand}`) : first;
+}
+
+function toCommand(command: string, values: Values, operand: string): Command {
   switch (command) {
     case "check":
-      return { name: "check", file: configFile(values) ?? fail("check needs --config FILE") };
+      return checkCommand(values);
     case "demo":
       return {
         name: "demo",
@@ -97,14 +127,62 @@ function toCommand(command: string, values: Values): Command {
       };
     case "schema":
       return { name: "schema" };
-    default:
+    case "run":
       return { name: "run", source: configSource(values) };
+    default:
+      return remoteCommand(command, values, operand);
+  }
+}
+
+function remoteCommand(command: string, values: Values, operand: string): RemoteCommand {
+  const remote = remoteOptions(values);
+  switch (command) {
+    case "drain":
+      return { name: "drain", remote, backend: backendName(operand), waitMs: waitMs(values) };
+    case "activate":
+      return { name: "activate", remote, backend: backendName(operand) };
+    case "reload":
+      return { name: "reload", remote };
+    default:
+      throw new Error(`${command} has no meaning`);
+  }
+}
+
+function checkCommand(values: Values): Command {
+  const file = single("config", values) ?? fail("check needs --config FILE");
+  return { name: "check", file };
+}
+
+function remoteOptions(values: Values): RemoteOptions {
+  const token = single("token", values);
+  const tokenFile = single("token-file", values);
+  if (token !== null && tokenFile !== null) fail("--token and --token-file exclude each other");
+  return { admin: single("admin", values), token, tokenFile };
+}
+
+/** A pool's name has no slash, the id of a backend may: that of a Unix socket is its path. */
+function backendName(text: string): BackendName {
+  const slash = text.indexOf("/");
+  const [pool, id] = [text.slice(0, slash), text.slice(slash + 1)];
+  return slash > 0 && id !== "" ? { pool, id } : fail(`${text} is not POOL/BACKEND`);
+}
+
+/** Null for no wait, Infinity for one without an end. */
+function waitMs(values: Values): number | null {
+  const text = single("wait", values);
+  if (text === null) return null;
+  if (text === "") return Number.POSITIVE_INFINITY;
+  try {
+    return parseDuration(text);
+  } catch (error) {
+    if (error instanceof UnitError) fail(`--wait: ${error.message}`);
+    throw error;
   }
 }
 
 function configSource(values: Values): ConfigSource {
   const { listen, to } = values;
-  const file = configFile(values);
+  const file = single("config", values);
   if (file !== null) {
     const surplus = (["listen", "to", "admin-port"] as const).find((option) => values[option].length > 0);
     return surplus === undefined
@@ -119,9 +197,10 @@ function configSource(values: Values): ConfigSource {
   return fail("needs --config FILE, or --listen ADDRESS and --to URL");
 }
 
-function configFile({ config }: Values): string | null {
-  if (config.length > 1) fail("--config is there twice");
-  return config[0] ?? null;
+function single(option: OptionName, values: Values): string | null {
+  const [first, second] = values[option];
+  if (second !== undefined) fail(`--${option} is there twice`);
+  return first ?? null;
 }
 
 function portNumber(option: "port" | "admin-port", values: Values, fallback: number): number {
@@ -135,15 +214,10 @@ function readArguments(args: readonly string[]): { words: string[]; values: Valu
   // Not strict, so that what is wrong can be said in our own words.
   const { tokens } = parseArgs({ args: [...args], options: OPTIONS, strict: false, tokens: true });
   const words: string[] = [];
-  const values: Record<OptionName, string[]> = {
-    config: [],
-    listen: [],
-    to: [],
-    port: [],
-    "admin-port": [],
-    help: [],
-    version: [],
-  };
+  const values = Object.fromEntries(optionNames().map((name) => [name, [] as string[]])) as Record<
+    OptionName,
+    string[]
+  >;
   for (const token of tokens) {
     if (token.kind === "positional") words.push(token.value);
     if (token.kind !== "option") continue;
@@ -151,7 +225,8 @@ function readArguments(args: readonly string[]): { words: string[]; values: Valu
     if (name === undefined)
       throw new UsageError(`unknown option ${token.rawName}${suggestOption(token.name)}`);
     const isSwitch = OPTIONS[name].type === "boolean";
-    if (isSwitch && token.value !== undefined) fail(`--${name} takes no value`);
+    const mayStandAlone = WITH_OR_WITHOUT_VALUE.has(name);
+    if (isSwitch && !mayStandAlone && token.value !== undefined) fail(`--${name} takes no value`);
     if (!isSwitch && !token.value) fail(`--${name} needs a value`);
     values[name].push(token.value ?? "");
   }

@@ -87,10 +87,21 @@ export class Refusal extends Error {
   }
 }
 
-/** Exit codes of the command line, from sysexits(3) where it has one. */
-export const ExitCode = { ok: 0, usage: 1, internal: 70, cannotBind: 71 } as const;
+/**
+ * Exit codes of the command line, from sysexits(3) where it has one. The last three are of commands that
+ * talk to a running Weir: it cannot be reached, the wait is over before its end, the caller may not.
+ */
+export const ExitCode = {
+  ok: 0,
+  usage: 1,
+  internal: 70,
+  cannotBind: 71,
+  unavailable: 69,
+  timeout: 75,
+  noPermission: 77,
+} as const;
 
-/** Weir cannot start or go on; `exitCode` is what the process ends with. */
+/** Weir, or a command to it, cannot start or go on; `exitCode` is what the process ends with. */
 export class FatalError extends Error {
   readonly exitCode: number;
 

@@ -3,7 +3,14 @@
 // weir.ts, which is loaded only by the commands that run it.
 
 import process from "node:process";
-import { type Command, type ConfigSource, HELP, parseCommandLine, UsageError } from "./command-line.ts";
+import {
+  type Command,
+  type ConfigSource,
+  parseCommandLine,
+  type RemoteCommand,
+  UsageError,
+} from "./command-line.ts";
+import { HELP } from "./command-line-help.ts";
 import { jsonSchema } from "./config/json-schema.ts";
 import { formatProblem, loadConfigFile, type LoadResult, parseConfig, type Problem } from "./config/load.ts";
 import { ExitCode, FatalError } from "./errors.ts";
@@ -34,7 +41,17 @@ async function main(args: readonly string[]): Promise<void> {
       return;
     case "run":
       await run(command.source);
+      return;
+    case "drain":
+    case "activate":
+    case "reload":
+      process.exitCode = await remote(command);
   }
+}
+
+async function remote(command: RemoteCommand): Promise<number> {
+  const { runRemote } = await import("./commands/run.ts");
+  return await runRemote(command);
 }
 
 function check(file: string): number {

@@ -7,6 +7,9 @@ function words(line: string): string[] {
   return line.split(" ").filter((word) => word !== "");
 }
 
+/** Nothing said of where the running Weir is. */
+const nowhere = { admin: null, token: null, tokenFile: null };
+
 const accepted: [line: string, command: Command][] = [
   ["run --config a.yaml", { name: "run", source: { kind: "file", file: "a.yaml" } }],
   ["--config a.yaml", { name: "run", source: { kind: "file", file: "a.yaml" } }],
@@ -29,6 +32,25 @@ const accepted: [line: string, command: Command][] = [
   ["demo --port 0 --admin-port 1234", { name: "demo", port: 0, adminPort: 1234 }],
   ["--help", { name: "help" }],
   ["check -h", { name: "help" }],
+  ["reload", { name: "reload", remote: nowhere }],
+  ["drain chat/a", { name: "drain", remote: nowhere, backend: { pool: "chat", id: "a" }, waitMs: null }],
+  [
+    "drain chat/10.0.0.1:80 --wait",
+    { name: "drain", remote: nowhere, backend: { pool: "chat", id: "10.0.0.1:80" }, waitMs: Infinity },
+  ],
+  [
+    "drain --wait=5m chat//run/a.sock",
+    { name: "drain", remote: nowhere, backend: { pool: "chat", id: "/run/a.sock" }, waitMs: 300_000 },
+  ],
+  [
+    "activate chat/[::1]:80 --admin unix:/a --token-file t",
+    {
+      name: "activate",
+      remote: { admin: "unix:/a", token: null, tokenFile: "t" },
+      backend: { pool: "chat", id: "[::1]:80" },
+    },
+  ],
+  ["reload --token x", { name: "reload", remote: { ...nowhere, token: "x" } }],
   ["--version", { name: "version" }],
   ["-v", { name: "version" }],
 ];
@@ -56,6 +78,15 @@ describe("refuses", () => {
     ["demo --port x", "--port needs a port from 0 to 65535, not x"],
     ["demo --admin-port 65536", "--admin-port needs a port from 0 to 65535, not 65536"],
     ["--help=yes", "--help takes no value"],
+    ["drain", "drain needs POOL/BACKEND"],
+    ["drain chat", "chat is not POOL/BACKEND"],
+    ["drain chat/", "chat/ is not POOL/BACKEND"],
+    ["activate /a", "/a is not POOL/BACKEND"],
+    ["drain a/b c/d", "drain takes one POOL/BACKEND, but there is c/d as well"],
+    ["drain a/b --wait=soon", '--wait: "soon" is not a duration like 500ms, 30s, 5m or 1h'],
+    ["reload --token a --token-file b", "--token and --token-file exclude each other"],
+    ["reload --admin a --admin b", "--admin is there twice"],
+    ["run -c a --admin b", "--admin is not an option of run"],
   ];
   test.each(refused)("weir %s", (line, message) => {
     expect(() => parseCommandLine(words(line))).toThrow(new UsageError(message));

@@ -12,6 +12,11 @@ export interface PoolSources {
   readonly waiting: () => readonly { queue: string; length: number }[];
 }
 
+interface BackendName {
+  readonly pool: string;
+  readonly id: string;
+}
+
 /** How often `?wait=` looks whether the backend is empty. */
 const WAIT_POLL_MS = 50;
 
@@ -29,6 +34,11 @@ export function poolEndpoints(sources: PoolSources): Endpoint[] {
       answer: () => ({ status: 200, body: { pools: poolsOf(sources) } }),
     },
     {
+      method: "GET",
+      path: "/api/pools/:pool/backends/:id",
+      answer: (request, names) => getBackend(request, sources, { pool: names("pool"), id: names("id") }),
+    },
+    {
       method: "PUT",
       path: "/api/pools/:pool/backends/:id",
       answer: (request, names) => setBackend(request, sources, { pool: names("pool"), id: names("id") }),
@@ -41,10 +51,22 @@ function poolsOf({ fleet, waiting }: PoolSources): object[] {
   return Array.from(fleet.pools.all, (pool) => poolOf(pool, queues));
 }
 
+async function getBackend(
+  { url, signal }: ApiRequest,
+  { fleet }: PoolSources,
+  { pool, id }: BackendName,
+): Promise<ApiAnswer> {
+  const backend = fleet.find(pool, id)?.backend;
+  if (backend === undefined) throw new ApiError(404, "not_found", "no such pool or backend");
+  const waitMs = durationOf(url, "wait");
+  if (waitMs !== null) await untilEmpty(backend, waitMs, signal);
+  return { status: 200, body: backendOf(backend) };
+}
+
 async function setBackend(
   { url, body, signal }: ApiRequest,
   { fleet }: PoolSources,
-  name: { readonly pool: string; readonly id: string },
+  name: BackendName,
 ): Promise<ApiAnswer> {
   if (fleet.find(name.pool, name.id) === undefined) {
     throw new ApiError(404, "not_found", "no such pool or backend");
