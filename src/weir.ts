@@ -2,9 +2,9 @@
 // admin server, and starts, reloads, drains and closes the whole.
 
 import { availableParallelism } from "node:os";
-import { apiRouter } from "./admin/api.ts";
-import { AdminServer } from "./admin/server.ts";
+import { Admin } from "./admin/admin.ts";
 import { Metrics } from "./admin/metrics.ts";
+import { UpgradeCounts } from "./admin/traffic.ts";
 import { changeLines, changesBetween, fixedKeysBetween } from "./config/changes.ts";
 import { formatProblem, parseConfig } from "./config/load.ts";
 import type { Config } from "./config/schema.ts";
@@ -73,7 +73,7 @@ export class Weir {
   readonly #workers: Workers;
   readonly #state: LiveState;
   readonly #stateFile: StateFile;
-  readonly #admin: AdminServer | null;
+  readonly #admin: Admin | null;
   #config: Config;
   #addresses: Addresses = { listeners: [], admin: null };
   #lastReload: LastReload = { successful: true, atMs: Date.now() };
@@ -126,12 +126,13 @@ export class Weir {
       onChange: () => {},
       now: () => clock.nowMs(),
     });
+    const upgrades = new UpgradeCounts();
     const dispatcher = new Dispatcher({
       admission: this.#admission,
       abuse: this.#abuse,
       fleet: this.#fleet,
       log,
-      observers: [this.#metrics, this.#vitals],
+      observers: [this.#metrics, this.#vitals, upgrades],
       close: (serial, id, reason) => this.#close(serial, id, reason),
       now: () => clock.nowMs(),
     });
@@ -146,28 +147,33 @@ export class Weir {
       onMessage: (thread, message) => dispatcher.onMessage(thread, message),
       onDeath: (thread) => dispatcher.onDeath(thread),
     });
+    const lastReload = (): LastReload => reloads?.lastReload ?? this.#lastReload;
     this.#metrics.configure(config);
     this.#metrics.observe({
       admission: this.#admission,
       counters: this.#counters,
       workerRestarts: () => this.#workers.restarts,
       isDraining: () => this.#isDraining,
-      lastReload: () => reloads?.lastReload ?? this.#lastReload,
+      lastReload,
     });
-    this.#admin =
-      config.admin === null
-        ? null
-        : new AdminServer(config.admin, {
-            metrics: this.#metrics,
-            isReady: (pool) => this.#isReadyFor(pool),
-            api: apiRouter({
-              fleet: this.#fleet,
-              waiting: () => this.#admission.waiting,
-              reloads,
-              drain: () => void this.drain(),
-              logs: log.recent,
-            }),
-          });
+    const parts = {
+      log,
+      config: () => this.#config,
+      admission: this.#admission,
+      fleet: this.#fleet,
+      workers: this.#workers,
+      counters: this.#counters,
+      metrics: this.#metrics,
+      upgrades,
+      vitals: this.#vitals,
+      health: this.#health,
+      reloads,
+      lastReload,
+      isReady: (pool: string | null) => this.#isReadyFor(pool),
+      isDraining: () => this.#isDraining,
+      drain: () => void this.drain(),
+    };
+    this.#admin = config.admin === null ? null : new Admin(config.admin, parts);
   }
 
   /** As `start`, with a configuration that is already resolved. */

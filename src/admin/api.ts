@@ -2,17 +2,19 @@
 
 import { drainEndpoints, type DrainSources } from "./api/drain.ts";
 import { logEndpoints, type LogSources } from "./api/logs.ts";
+import type { Endpoint } from "./api/endpoint.ts";
 import { poolEndpoints, type PoolSources } from "./api/pools.ts";
 import { reloadEndpoints, type ReloadSources } from "./api/reload.ts";
-import { Router } from "./api/router.ts";
+import { statusEndpoints, type StatusEndpointSources } from "./api/status.ts";
 
-export interface ApiSources extends PoolSources, ReloadSources, DrainSources, LogSources {}
+interface ApiSources extends PoolSources, ReloadSources, DrainSources, LogSources, StatusEndpointSources {}
 
-export function apiRouter(sources: ApiSources): Router {
-  return new Router([
+export function apiEndpoints(sources: ApiSources): Endpoint[] {
+  return [
+    ...statusEndpoints(sources),
     ...poolEndpoints(sources),
     ...reloadEndpoints(sources),
     ...drainEndpoints(sources),
     ...logEndpoints(sources),
-  ]);
+  ];
 }

@@ -1,43 +1,54 @@
-// The admin server, on an address of its own: liveness, readiness, metrics and the JSON API. It answers
-// only requests that a browser on another site cannot have made.
+// The admin server, on an address of its own: liveness, readiness, metrics, the JSON API and its WebSockets.
+// It answers only requests that a browser on another site cannot have made.
 
-import { createHash, timingSafeEqual } from "node:crypto";
 import http from "node:http";
 import type { AddressInfo } from "node:net";
+import type { Duplex } from "node:stream";
 import type { AdminConfig } from "../config/schema.ts";
 import { ExitCode, FatalError } from "../errors.ts";
-import { ApiError, JsonText } from "./api/endpoint.ts";
+import type { Log } from "../log.ts";
+import { isWebSocketUpgrade } from "../ws/handshake.ts";
+import { judge } from "./access.ts";
+import { type Answer, json, refusal, send, sendBare } from "./answer.ts";
+import { ApiError } from "./api/endpoint.ts";
 import type { Router } from "./api/router.ts";
 import type { Metrics } from "./metrics.ts";
+import type { Sockets } from "./sockets.ts";
+import { WrongTokens } from "./wrong-tokens.ts";
 
 interface AdminSources {
+  readonly log: Log;
   readonly metrics: Metrics;
   /** @param pool also asks that a backend of this pool may be given work */
   readonly isReady: (pool: string | null) => boolean;
   readonly api: Router;
-}
-
-interface Answer {
-  readonly status: number;
-  readonly type: string;
-  readonly body: string;
-  readonly headers?: Readonly<Record<string, string>>;
+  readonly sockets: Sockets;
 }
 
 const MAX_BODY_BYTES = 64 * 1024;
 
-/** Open without a token: orchestrators probe them. */
-const OPEN_PATHS = new Set(["/healthz", "/readyz"]);
+/** Requests are small, and whoever does not finish one holds a socket that the traffic could use. */
+const REQUEST_TIMEOUT_MS = 10_000;
+const MAX_SOCKETS = 2_000;
 
 export class AdminServer {
   #config: AdminConfig;
   readonly #sources: AdminSources;
   readonly #server: http.Server;
+  readonly #wrongTokens: WrongTokens;
 
   constructor(config: AdminConfig, sources: AdminSources) {
     this.#config = config;
     this.#sources = sources;
-    this.#server = http.createServer((request, response) => void this.#onRequest(request, response));
+    this.#wrongTokens = new WrongTokens(sources.log);
+    this.#server = http.createServer({
+      headersTimeout: REQUEST_TIMEOUT_MS,
+      requestTimeout: REQUEST_TIMEOUT_MS,
+      shouldUpgradeCallback: (request) => isWebSocketUpgrade(request),
+    });
+    this.#server.maxConnections = MAX_SOCKETS;
+    this.#server.on("request", (request, response) => void this.#onRequest(request, response));
+    this.#server.on("upgrade", (request, socket, head) => void this.#onUpgrade(request, socket, head));
   }
 
   /** For requests from now on; `bind` is as it was. */
@@ -68,6 +79,8 @@ export class AdminServer {
 
   async close(): Promise<void> {
     const closed = new Promise<void>((resolve) => this.#server.close(() => resolve()));
+    this.#wrongTokens.stop();
+    this.#sources.sockets.close();
     this.#server.closeAllConnections();
     await closed;
   }
@@ -75,34 +88,32 @@ export class AdminServer {
   async #onRequest(request: http.IncomingMessage, response: http.ServerResponse): Promise<void> {
     const gone = new AbortController();
     response.on("close", () => gone.abort());
-    const { status, type, body, headers } = await this.#answer(request, gone.signal).catch((error: unknown) =>
-      error instanceof ApiError ? refusalOf(error) : refusal(500, "internal", "internal error"),
-    );
-    response.writeHead(status, {
-      "Content-Type": type,
-      "Cache-Control": "no-store",
-      "X-Content-Type-Options": "nosniff",
-      ...headers,
-      ...(status === 401 ? { "WWW-Authenticate": "Bearer" } : {}),
-      // What is left of a body that nobody reads would be taken for the next request.
-      ...(request.complete ? {} : { Connection: "close" }),
-    });
-    response.end(request.method === "HEAD" ? undefined : body);
+    const answer = await this.#answer(request, gone.signal).catch((error: unknown) => this.#answerOf(error));
+    send(request, response, answer);
+  }
+
+  async #onUpgrade(request: http.IncomingMessage, socket: Duplex, head: Buffer): Promise<void> {
+    // Nobody else listens: the client may leave at any time.
+    socket.on("error", () => socket.destroy());
+    const url = urlOf(request);
+    const refused =
+      url === null
+        ? refusal(400, "bad_request", "the path is not valid")
+        : ((await this.#deny(request, url.pathname)) ??
+          this.#sources.sockets.accept({ request, socket, head, url }));
+    if (refused !== null) sendBare(request, socket, refused);
   }
 
   async #answer(request: http.IncomingMessage, signal: AbortSignal): Promise<Answer> {
-    const target = request.url ?? "";
-    const url = URL.parse(target, "http://admin");
-    if (url === null || !target.startsWith("/")) return refusal(400, "bad_request", "the path is not valid");
-    if (!this.#isSameSite(request)) return refusal(403, "forbidden", "host or origin is not allowed");
-    if (!OPEN_PATHS.has(url.pathname) && !this.#isAuthorized(request, url.pathname)) {
-      return refusal(401, "unauthorized", "a valid bearer token is required");
-    }
+    const url = urlOf(request);
+    if (url === null) return refusal(400, "bad_request", "the path is not valid");
+    const denied = await this.#deny(request, url.pathname);
+    if (denied !== null) return denied;
     const { method = "" } = request;
     const answer = await this.#sources.api.answer({ method, url, body: () => readJson(request), signal });
     if (answer !== null) return json(answer.status, answer.body);
     if (method !== "GET" && method !== "HEAD") {
-      return refusal(405, "method_not_allowed", "only GET is served here");
+      return refusal(405, "method_not_allowed", "only GET is served here", { Allow: "GET, HEAD" });
     }
     return await this.#answerProbe(url);
   }
@@ -124,39 +135,24 @@ export class AdminServer {
     }
   }
 
-  /** DNS rebinding brings a foreign Host, a page of another site a foreign Origin. */
-  #isSameSite({ headers }: http.IncomingMessage): boolean {
-    const host = headers.host ?? "";
-    const name = host.replace(/:\d*$/, "").toLowerCase();
-    const isLoopback = /^(?:localhost|127(?:\.\d+){3}|\[::1\])$/.test(name);
-    if (!isLoopback && !this.#config.hosts.includes(name)) return false;
-    const { origin } = headers;
-    return origin === undefined || origin === `http://${host}` || origin === `https://${host}`;
+  #answerOf(error: unknown): Answer {
+    if (error instanceof ApiError) return refusal(error.status, error.code, error.message, error.headers);
+    const stack = error instanceof Error ? error.stack : String(error);
+    this.#sources.log.error("admin request failed", { error: stack });
+    return refusal(500, "internal", "internal error");
   }
 
-  #isAuthorized({ headers }: http.IncomingMessage, path: string): boolean {
-    const { token, anonymous } = this.#config;
-    if (token === null || (path === "/metrics" && anonymous.includes("metrics"))) return true;
-    const given = /^Bearer (.+)$/i.exec(headers.authorization ?? "")?.[1] ?? "";
-    // Hashing first makes both sides equally long, as the comparison needs.
-    return timingSafeEqual(digest(given), digest(token));
+  /** Null where the request may go on. */
+  async #deny(request: http.IncomingMessage, path: string): Promise<Answer | null> {
+    const verdict = judge(request, path, this.#config);
+    if (verdict.isGuess) await this.#wrongTokens.delay(request.socket.remoteAddress);
+    return verdict.denied;
   }
 }
 
-function refusal(status: number, error: string, message: string): Answer {
-  return json(status, { error, message });
-}
-
-function refusalOf({ status, code, message, headers }: ApiError): Answer {
-  return { ...refusal(status, code, message), headers };
-}
-
-function json(status: number, body: unknown): Answer {
-  return {
-    status,
-    type: "application/json",
-    body: body instanceof JsonText ? body.text : JSON.stringify(body),
-  };
+/** Null where it is not a path. */
+function urlOf({ url: target = "" }: http.IncomingMessage): URL | null {
+  return target.startsWith("/") ? URL.parse(target, "http://admin") : null;
 }
 
 /** Undefined where there is none. Throws ApiError (400, 413). */
@@ -175,8 +171,4 @@ async function readJson(request: http.IncomingMessage): Promise<unknown> {
   } catch {
     throw new ApiError(400, "bad_request", "the body is not JSON");
   }
-}
-
-function digest(text: string): Buffer {
-  return createHash("sha256").update(text).digest();
 }

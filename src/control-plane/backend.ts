@@ -50,6 +50,8 @@ export class Backend {
     status: 0,
     lost: 0,
   };
+  /** Of Weir's pings to it, the late ones counting most; null before the first answer. */
+  roundTripMs: number | null = null;
   /** What round-robin owes it, in turns; negative where it has had more than its share. */
   turnsOwed = 0;
   /** When it came back, while it starts slowly; milliseconds on the shared clock. */

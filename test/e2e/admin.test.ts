@@ -172,6 +172,19 @@ describe("with a token", () => {
     expect(JSON.stringify(weir.log.entries)).not.toContain("staple");
   });
 
+  test("a wrong one is logged, and however many come, the right one is let in", async () => {
+    const weir = await startAdmin({ token: "a secret of the operator" });
+    const guesses = Array.from({ length: 300 }, (_, i) =>
+      ask(weir, "/api/pools", [`Authorization: Bearer guess ${i}`]),
+    );
+    const right = await ask(weir, "/api/pools", ["Authorization: Bearer a secret of the operator"]);
+    expect(right.status).toBe(200);
+    for (const { status } of await Promise.all(guesses)) expect(status).toBe(401);
+    const entry = await weir.log.entry("the wrong token", ({ message }) => message.includes("wrong token"));
+    expect(entry).toMatchObject({ level: "warn", fields: { address: "127.0.0.1" } });
+    expect(JSON.stringify(weir.log.entries)).not.toContain("guess");
+  });
+
   test("a foreign Host is refused even with it", async () => {
     const weir = await startAdmin({ token: "a secret of the operator" });
     const lines = ["Host: evil.example", "Authorization: Bearer a secret of the operator"];

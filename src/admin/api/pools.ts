@@ -1,9 +1,10 @@
 // `/api/pools`: the pools with their backends, and what an operator sets of a backend by hand.
 
 import { z } from "zod";
-import type { Backend } from "../../control-plane/backend.ts";
+import type { Backend, OperatorState } from "../../control-plane/backend.ts";
 import type { Fleet } from "../../control-plane/fleet.ts";
 import type { Pool } from "../../control-plane/pool.ts";
+import type { FailureKind } from "../../shared-memory/channel.ts";
 import { ApiError, durationOf, type ApiAnswer, type ApiRequest, type Endpoint } from "./endpoint.ts";
 
 export interface PoolSources {
@@ -15,6 +16,33 @@ export interface PoolSources {
 interface BackendName {
   readonly pool: string;
   readonly id: string;
+}
+
+export interface PoolView {
+  readonly name: string;
+  readonly balance: string;
+  readonly affinity: { readonly by: string; readonly entries: number };
+  /** Upgrades that wait for a slot. */
+  readonly waiting: number;
+  readonly backends: readonly BackendView[];
+}
+
+interface BackendView {
+  readonly id: string;
+  readonly url: string;
+  /** What the operator decides. */
+  readonly state: OperatorState;
+  /** What the health checks say. */
+  readonly up: boolean;
+  readonly ejected: boolean;
+  /** False once the configuration no longer names it. */
+  readonly listed: boolean;
+  readonly connections: number;
+  readonly capacity: number | null;
+  readonly weight: number;
+  readonly failures: Readonly<Record<FailureKind, number>>;
+  /** Of Weir's last pings; null before the first answer. */
+  readonly roundTripMs: number | null;
 }
 
 /** How often `?wait=` looks whether the backend is empty. */
@@ -46,7 +74,7 @@ export function poolEndpoints(sources: PoolSources): Endpoint[] {
   ];
 }
 
-function poolsOf({ fleet, waiting }: PoolSources): object[] {
+export function poolsOf({ fleet, waiting }: PoolSources): PoolView[] {
   const queues = waiting();
   return Array.from(fleet.pools.all, (pool) => poolOf(pool, queues));
 }
@@ -80,7 +108,7 @@ async function setBackend(
   return { status: 200, body: backendOf(backend) };
 }
 
-function poolOf(pool: Pool, queues: ReturnType<PoolSources["waiting"]>): object {
+function poolOf(pool: Pool, queues: ReturnType<PoolSources["waiting"]>): PoolView {
   const queue = `pool:${pool.name}`;
   return {
     name: pool.name,
@@ -91,7 +119,7 @@ function poolOf(pool: Pool, queues: ReturnType<PoolSources["waiting"]>): object 
   };
 }
 
-function backendOf(backend: Backend): object {
+function backendOf(backend: Backend): BackendView {
   return {
     id: backend.id,
     url: backend.config.url,
@@ -103,6 +131,7 @@ function backendOf(backend: Backend): object {
     capacity: Number.isFinite(backend.capacity) ? backend.capacity : null,
     weight: backend.weight,
     failures: backend.failures,
+    roundTripMs: backend.roundTripMs,
   };
 }
 

@@ -1,0 +1,70 @@
+// Who may ask the admin server: nobody whom a page of another site has sent, and where there is a token only
+// who has it.
+
+import { createHash, timingSafeEqual } from "node:crypto";
+import type http from "node:http";
+import type { AdminConfig } from "../config/schema.ts";
+import { type Answer, refusal } from "./answer.ts";
+
+/** Open without a token: orchestrators probe them. */
+const OPEN_PATHS = new Set(["/healthz", "/readyz"]);
+
+/** A subprotocol by which a browser, which can set no header of a WebSocket, presents the token. */
+const TOKEN_PROTOCOL = /^weir\.token\.([A-Za-z0-9_-]+)$/;
+
+interface Verdict {
+  /** Null where the request may go on; else what it is answered with, 403 or 401. */
+  readonly denied: Answer | null;
+  /** A token was presented, and it is not the right one. */
+  readonly isGuess: boolean;
+}
+
+export function judge(request: http.IncomingMessage, path: string, config: AdminConfig): Verdict {
+  const foreign = foreignSite(request, config.hosts);
+  if (foreign !== null) return { denied: refusal(403, "forbidden", foreign), isGuess: false };
+  if (config.token === null || isOpen(path, config)) return { denied: null, isGuess: false };
+  const token = tokenOf(request);
+  const isGuess = token !== null && !isEqual(token, config.token);
+  if (token !== null && !isGuess) return { denied: null, isGuess };
+  const message = isGuess ? "the token is not the right one" : "a bearer token is required";
+  return { denied: refusal(401, "unauthorized", message, { "WWW-Authenticate": "Bearer" }), isGuess };
+}
+
+/** The subprotocol that carries a token, which the 101 has to select; undefined where none does. */
+export function tokenProtocol(offered: Iterable<string>): string | undefined {
+  return [...offered].find((protocol) => TOKEN_PROTOCOL.test(protocol));
+}
+
+/** DNS rebinding brings a foreign Host, a page of another site a foreign Origin. Null where there is neither. */
+function foreignSite({ headers }: http.IncomingMessage, hosts: readonly string[]): string | null {
+  const { host = "", origin } = headers;
+  const name = host.replace(/:\d*$/, "").toLowerCase();
+  const isLoopback = /^(?:localhost|127(?:\.\d+){3}|\[::1\])$/.test(name);
+  if (!isLoopback && !hosts.includes(name)) return "the Host is neither loopback nor in admin.hosts";
+  const isOwn = origin === undefined || origin === `http://${host}` || origin === `https://${host}`;
+  return isOwn ? null : "the Origin is not the admin server's own";
+}
+
+function isOpen(path: string, { anonymous }: AdminConfig): boolean {
+  return OPEN_PATHS.has(path) || (path === "/metrics" && anonymous.includes("metrics"));
+}
+
+/** Its bytes; null where none is presented. */
+function tokenOf({ headers }: http.IncomingMessage): Buffer | null {
+  const bearer = /^Bearer (.+)$/i.exec(headers.authorization ?? "")?.[1];
+  // Node reads each byte of a header as one character.
+  if (bearer !== undefined) return Buffer.from(bearer, "latin1");
+  if (headers.upgrade === undefined) return null;
+  const offered = (headers["sec-websocket-protocol"] ?? "").split(",").map((protocol) => protocol.trim());
+  const encoded = TOKEN_PROTOCOL.exec(tokenProtocol(offered) ?? "")?.[1];
+  return encoded === undefined ? null : Buffer.from(encoded, "base64url");
+}
+
+/** In a time that tells nothing of the right one: hashing first makes both sides equally long. */
+function isEqual(given: Buffer, right: string): boolean {
+  return timingSafeEqual(digest(given), digest(Buffer.from(right)));
+}
+
+function digest(bytes: Buffer): Buffer {
+  return createHash("sha256").update(bytes).digest();
+}

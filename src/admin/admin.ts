@@ -1,0 +1,94 @@
+// The admin side put together: the API, the stream and the server that serves them.
+
+import type { Config } from "../config/schema.ts";
+import type { Admission } from "../control-plane/admission.ts";
+import type { Health } from "../control-plane/alerts/health.ts";
+import type { Vitals } from "../control-plane/alerts/vitals.ts";
+import type { Fleet } from "../control-plane/fleet.ts";
+import type { Workers } from "../control-plane/workers.ts";
+import type { RememberingLog } from "../remembering-log.ts";
+import type { LastReload, Reloader } from "../reloader.ts";
+import type { Counters } from "../shared-memory/counters.ts";
+import { packageVersion } from "../version.ts";
+import { apiEndpoints } from "./api.ts";
+import { poolsOf } from "./api/pools.ts";
+import { Router } from "./api/router.ts";
+import type { Metrics } from "./metrics.ts";
+import { AdminServer } from "./server.ts";
+import { Sockets } from "./sockets.ts";
+import { type Status, statusOf } from "./status.ts";
+import { Stream } from "./stream.ts";
+import { TrafficSampler } from "./traffic.ts";
+
+export interface AdminParts {
+  readonly log: RememberingLog;
+  readonly config: () => Config;
+  readonly admission: Admission;
+  readonly fleet: Fleet;
+  readonly workers: Pick<Workers, "size" | "restarts">;
+  readonly counters: Counters;
+  readonly metrics: Metrics;
+  readonly upgrades: { readonly accepted: number; readonly refused: number };
+  readonly vitals: Vitals;
+  readonly health: Health;
+  /** Null where Weir was not started from a file. */
+  readonly reloads: Pick<Reloader, "reload" | "dryRun"> | null;
+  readonly lastReload: () => LastReload;
+  /** @param pool also asks that a backend of this pool may be given work */
+  readonly isReady: (pool: string | null) => boolean;
+  readonly isDraining: () => boolean;
+  /** Begins the shutdown; once is as good as twice. */
+  readonly drain: () => void;
+}
+
+export class Admin {
+  readonly #server: AdminServer;
+  readonly #traffic: TrafficSampler;
+
+  constructor(config: NonNullable<Config["admin"]>, parts: AdminParts) {
+    const { fleet, admission } = parts;
+    this.#traffic = new TrafficSampler(parts.counters);
+    const startedAtMs = Date.now();
+    const pools = { fleet, waiting: () => admission.waiting };
+    const status = (): Status =>
+      statusOf({
+        ...parts,
+        version: packageVersion(),
+        startedAtMs,
+        pools: () => poolsOf(pools),
+        traffic: this.#traffic,
+        threads: parts.workers,
+        isReady: () => parts.isReady(null),
+        tapListeners: () => 0,
+      });
+    const logs = parts.log.recent;
+    const stream = new Stream({
+      message: async () => ({ type: "status", status: status(), busiest: [] }),
+      logs,
+    });
+    const sockets = new Sockets([stream.endpoint]);
+    this.#server = new AdminServer(config, {
+      log: parts.log,
+      metrics: parts.metrics,
+      isReady: parts.isReady,
+      api: new Router([...apiEndpoints({ ...parts, ...pools, status, logs }), ...sockets.plainEndpoints]),
+      sockets,
+    });
+  }
+
+  /** For requests from now on; `bind` is as it was. */
+  configure(config: NonNullable<Config["admin"]>): void {
+    this.#server.configure(config);
+  }
+
+  /** Resolves with the address. Throws FatalError with exit code 71 where it cannot be bound. */
+  async listen(): Promise<string> {
+    this.#traffic.start();
+    return await this.#server.listen();
+  }
+
+  async close(): Promise<void> {
+    this.#traffic.stop();
+    await this.#server.close();
+  }
+}
