@@ -5,7 +5,7 @@ import { createHash, X509Certificate } from "node:crypto";
 import { readFileSync } from "node:fs";
 import net from "node:net";
 import tls from "node:tls";
-import type { BackendConfig } from "./config/schema.ts";
+import type { BackendConfig, Config } from "./config/schema.ts";
 
 /** A backend with what its TLS needs; null where it has none. */
 interface SecureTarget {
@@ -57,6 +57,11 @@ export class SecureContexts {
     this.#contexts = contexts;
     return found;
   }
+}
+
+/** Those that are reached by TLS. */
+export function secureBackendsOf(pools: Config["pools"]): BackendConfig[] {
+  return Object.values(pools).flatMap(({ backends }) => backends.filter(({ target }) => target.secure));
 }
 
 /** SNI carries names only (RFC 6066 §3). */

@@ -14,6 +14,8 @@ import type { Log } from "./log.ts";
 export interface Reloadable {
   /** The configuration that is in effect. */
   readonly config: Config;
+  /** Throws where `apply` would. */
+  verify(config: Config): void;
   /** Takes a configuration over, or rejects and changes nothing. */
   apply(config: Config): Promise<unknown>;
 }
@@ -94,7 +96,16 @@ export class Reloader {
 
   /** What `reload` would do. Never rejects. */
   async dryRun(): Promise<ReloadResult> {
-    return this.#judge(await this.#read(await this.#begun.promise));
+    const weir = await this.#begun.promise;
+    const reading = await this.#read(weir);
+    const result = this.#judge(reading);
+    if (!reading.ok || !result.ok) return result;
+    try {
+      weir.verify(reading.config);
+    } catch (error) {
+      return this.#failed(messageOf(error));
+    }
+    return result;
   }
 
   /** Ends the watch; a reload that is under way applies nothing any more. */

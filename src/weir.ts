@@ -5,7 +5,7 @@ import { availableParallelism } from "node:os";
 import { Admin } from "./admin/admin.ts";
 import { Metrics } from "./admin/metrics.ts";
 import { UpgradeCounts } from "./admin/traffic.ts";
-import { changeLines, changesBetween, fixedKeysBetween } from "./config/changes.ts";
+import { changeLines, changesBetween } from "./config/changes.ts";
 import { formatProblem, parseConfig } from "./config/load.ts";
 import type { Config } from "./config/schema.ts";
 import { AbuseWatch } from "./control-plane/abuse.ts";
@@ -27,6 +27,7 @@ import { RememberingLog } from "./remembering-log.ts";
 import { ActivityTable } from "./shared-memory/activity.ts";
 import { BucketTable } from "./shared-memory/bucket-table.ts";
 import type { LastReload, Reloader } from "./reloader.ts";
+import { RunningConfig } from "./running-config.ts";
 import { SharedClock } from "./shared-memory/clock.ts";
 import type { AdmitRequest, CloseOrder } from "./shared-memory/channel.ts";
 import { Counters } from "./shared-memory/counters.ts";
@@ -74,7 +75,7 @@ export class Weir {
   readonly #state: LiveState;
   readonly #stateFile: StateFile;
   readonly #admin: Admin | null;
-  #config: Config;
+  readonly #config: RunningConfig;
   #addresses: Addresses = { listeners: [], admin: null };
   #lastReload: LastReload = { successful: true, atMs: Date.now() };
   #hasHintedAtTrustedProxies = false;
@@ -86,8 +87,12 @@ export class Weir {
   #sweepTimer: NodeJS.Timeout | null = null;
 
   private constructor(config: Config, log: RememberingLog, reloads: Reloads | null) {
-    this.#config = config;
     this.#log = log;
+    this.#config = new RunningConfig(config, {
+      counters: this.#counters,
+      configureThreads: (next) => this.#workers.configure(next),
+      configureControl: (next) => this.#configure(next),
+    });
     this.#metrics = new Metrics(packageVersion());
     const clock = this.#clock;
     const activity = new ActivityTable();
@@ -158,7 +163,7 @@ export class Weir {
     });
     const parts = {
       log,
-      config: () => this.#config,
+      config: () => this.config,
       admission: this.#admission,
       fleet: this.#fleet,
       workers: this.#workers,
@@ -196,7 +201,7 @@ export class Weir {
 
   /** The configuration that is in effect. */
   get config(): Config {
-    return this.#config;
+    return this.#config.current;
   }
 
   /** Resolves when a drain begins, whoever asks for it. */
@@ -216,9 +221,8 @@ export class Weir {
   async reload(input: unknown): Promise<void> {
     try {
       const config = resolved(input);
-      const changes = changesBetween(this.#config, config);
-      await this.apply(config);
-      this.#log.info("configuration reloaded", { changes: changeLines(changes) });
+      const before = await this.#config.apply(config);
+      this.#log.info("configuration reloaded", { changes: changeLines(changesBetween(before, config)) });
       this.#lastReload = { successful: true, atMs: Date.now() };
     } catch (error) {
       this.#lastReload = { successful: false, atMs: Date.now() };
@@ -228,23 +232,12 @@ export class Weir {
 
   /** As `reload`, with a configuration that is already resolved; what changed is the caller's to log. */
   async apply(config: Config): Promise<void> {
-    const before = this.#config;
-    assertSameAddresses(before, config);
-    try {
-      await this.#workers.configure(config);
-    } catch (error) {
-      await this.#workers.configure(before);
-      throw error;
-    }
-    this.#config = config;
-    this.#stateFile.configure(config.state);
-    this.#abuse.configure(config.limits.abuse);
-    this.#health.configure(config.alerts);
-    this.#fleet.configure(config);
-    this.#metrics.configure(config);
-    this.#admission.configure(config, resolveMaxConnections(config.limits.maxConnections));
-    if (config.admin !== null) this.#admin?.configure(config.admin);
-    this.#log.configure(config.log);
+    await this.#config.apply(config);
+  }
+
+  /** Throws where `apply` would. */
+  verify(config: Config): void {
+    this.#config.verify(config);
   }
 
   /**
@@ -257,8 +250,8 @@ export class Weir {
     this.#drained ??= drain({
       admission: this.#admission,
       workers: this.#workers,
-      shutdown: this.#config.shutdown,
-      closeTimeoutMs: this.#config.timeouts.close,
+      shutdown: this.config.shutdown,
+      closeTimeoutMs: this.config.timeouts.close,
       saveState: () => this.#stateFile.save(),
       log: this.#log,
     });
@@ -272,10 +265,21 @@ export class Weir {
     await this.#closed;
   }
 
+  #configure(config: Config): void {
+    this.#stateFile.configure(config.state);
+    this.#abuse.configure(config.limits.abuse);
+    this.#health.configure(config.alerts);
+    this.#fleet.configure(config);
+    this.#metrics.configure(config);
+    this.#admission.configure(config, resolveMaxConnections(config.limits.maxConnections));
+    if (config.admin !== null) this.#admin?.configure(config.admin);
+    this.#log.configure(config.log);
+  }
+
   async #start(): Promise<void> {
     this.#sweepTimer = setInterval(() => this.#sweep(), SWEEP_INTERVAL_MS);
-    await this.#workers.start(this.#config);
-    this.#fleet.configure(this.#config);
+    await this.#workers.start(this.config);
+    this.#fleet.configure(this.config);
     await this.#restoreState();
     const admin = (await this.#admin?.listen()) ?? null;
     this.#addresses = { listeners: await this.#workers.listen(), admin };
@@ -290,7 +294,7 @@ export class Weir {
 
   /** Before anyone is admitted, and before an operator can set anything anew. */
   async #restoreState(): Promise<void> {
-    this.#stateFile.configure(this.#config.state);
+    this.#stateFile.configure(this.config.state);
     const records = await this.#stateFile.load();
     if (records.length > 0) this.#log.info("state restored", { ...this.#state.restore(records) });
   }
@@ -320,7 +324,7 @@ export class Weir {
       // A Unix socket has no address: whoever is behind it names none, or is not believed.
       fix:
         address === ""
-          ? `have the proxy behind the Unix socket send ${this.#config.clientIpHeader}`
+          ? `have the proxy behind the Unix socket send ${this.config.clientIpHeader}`
           : `add "${address}" to trustedProxies`,
     });
   }
@@ -352,12 +356,6 @@ export class Weir {
     await this.#workers.stop();
     await this.#admin?.close();
   }
-}
-
-/** Throws FatalError (exit code 1) for what threads and sockets were made with. */
-function assertSameAddresses(before: Config, after: Config): void {
-  const changed = fixedKeysBetween(before, after);
-  if (changed.length > 0) throw new FatalError(`${changed.join(", ")}: needs a restart`, ExitCode.usage);
 }
 
 function resolved(input: unknown): Config {

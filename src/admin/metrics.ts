@@ -4,9 +4,9 @@
 import prometheus from "prom-client";
 import type { Config } from "../config/schema.ts";
 import { PACE_QUEUE, type Admission } from "../control-plane/admission.ts";
-import type { TrafficObserver } from "../control-plane/dispatcher.ts";
+import type { TimedEnd, TrafficObserver } from "../control-plane/dispatcher.ts";
 import type { ErrorCode } from "../errors.ts";
-import type { ConnectionSummary, RoundTrips } from "../shared-memory/channel.ts";
+import type { RoundTrips } from "../shared-memory/channel.ts";
 import type { CounterName, Counters } from "../shared-memory/counters.ts";
 import type { LastReload } from "../reloader.ts";
 import { closeCodeLabel } from "../ws/close.ts";
@@ -95,6 +95,8 @@ export class Metrics implements TrafficObserver {
 
   /** Those that have a histogram, which must not be set to zero again. */
   readonly #pools = new Set<string>();
+  /** Pools that have one for their queue. */
+  readonly #queues = new Set<string>();
 
   constructor(version: string) {
     prometheus.collectDefaultMetrics({ register: this.registry });
@@ -143,9 +145,13 @@ export class Metrics implements TrafficObserver {
 
   /** Every family has a sample of each pool from the start, or from the reload on that brings it. */
   configure({ pools }: Config): void {
-    for (const pool of Object.keys(pools)) {
+    for (const [pool, { queue }] of Object.entries(pools)) {
       this.#upgrades.inc({ pool, result: "ok" }, 0);
       this.#retries.inc({ pool }, 0);
+      if (queue !== null && !this.#queues.has(pool)) {
+        this.#queues.add(pool);
+        this.#waits.zero({ queue: `pool:${pool}` });
+      }
       if (this.#pools.has(pool)) continue;
       this.#pools.add(pool);
       this.#handshakes.zero({ pool });
@@ -182,7 +188,7 @@ export class Metrics implements TrafficObserver {
     this.#retries.inc({ pool });
   }
 
-  connectionEnded(pool: string, { code, by, reason, durationMs }: ConnectionSummary): void {
+  connectionEnded(pool: string, { code, by, reason, durationMs }: TimedEnd): void {
     this.#closes.inc({ pool, code: closeCodeLabel(code), by, reason });
     this.#durations.observe(durationMs / 1_000);
   }

@@ -26,7 +26,19 @@ export function checkConfig(raw: unknown, lists: BackendsLists): Finding[] {
       checkPool(pool, ["pools", name], lists.get(name)?.start ?? Number.POSITIVE_INFINITY),
     ),
     ...checkPoolNames(raw),
+    ...checkPairs(raw),
   ];
+}
+
+/** Pairs of tier and pool whose messages are counted, at most. */
+const MAX_PAIRS = 16_384;
+
+function checkPairs(raw: unknown): Finding[] {
+  const tiers = Math.max(1, entriesOf(field(raw, "tiers")).length);
+  const pools = entriesOf(field(raw, "pools")).length;
+  if (tiers * pools <= MAX_PAIRS) return [];
+  const message = `${tiers} tiers in ${pools} pools are more than ${MAX_PAIRS} pairs, which cannot be counted`;
+  return [{ path: ["pools"], at: "key", message }];
 }
 
 function checkClientCertificates(raw: unknown): Finding[] {

@@ -183,6 +183,7 @@ export class Admission {
       buckets: this.#options.buckets.acquire(request),
       state: "waiting",
       slot: null,
+      openedAtMs: null,
     };
     this.#places.add(place);
     const turn = this.#pace.request(place, place, this.#priorityOf(request));
@@ -204,6 +205,7 @@ export class Admission {
     const place = this.#places.find(worker, id);
     if (place === undefined || place.slot === null || place.state !== "dialling") return null;
     place.state = "open";
+    place.openedAtMs = this.#options.now();
     const { pool } = place.slot;
     pool.opened(place.slot);
     this.#open.of(place.request.tier, pool.name).count += 1;
@@ -244,6 +246,13 @@ export class Admission {
   /** Those that are open on the backend. */
   openOn(backend: Backend): Place[] {
     return this.#places.ofBackend(backend).filter(({ state }) => state !== "dialling");
+  }
+
+  /** The pools of those that are open on a worker, and since when. */
+  openOfWorker(worker: number): { readonly pool: string; readonly openedAtMs: number }[] {
+    return this.#places
+      .ofWorker(worker)
+      .flatMap(({ request: { pool }, openedAtMs }) => (openedAtMs === null ? [] : [{ pool, openedAtMs }]));
   }
 
   /** Where the user's open connections are. */

@@ -9,6 +9,9 @@ import type { Admission, Decision } from "./admission.ts";
 import type { Fleet } from "./fleet.ts";
 import type { Thread } from "./workers.ts";
 
+/** How a connection ended, and how long after its 101. */
+export type TimedEnd = Pick<ConnectionSummary, "code" | "by" | "reason" | "durationMs">;
+
 /** Who counts what happens, such as the metrics. */
 export interface TrafficObserver {
   upgradeOpened(pool: string, handshakeMs: number): void;
@@ -18,7 +21,7 @@ export interface TrafficObserver {
    */
   upgradeRefused(pool: string | null, code: ErrorCode, status: number | null): void;
   dialRetried(pool: string): void;
-  connectionEnded(pool: string, summary: ConnectionSummary): void;
+  connectionEnded(pool: string, end: TimedEnd): void;
   requestEnded(pool: string | null, status: number): void;
   messagesDelayed(delaysMs: readonly number[]): void;
   peersAnswered(roundTrips: readonly RoundTrips[]): void;
@@ -94,7 +97,14 @@ export class Dispatcher {
   }
 
   onDeath(thread: Thread): void {
-    const released = this.#options.admission.releaseWorker(thread.serial);
+    const { admission, now } = this.#options;
+    // Nobody is left to tell how they ended: their sockets are gone with the thread.
+    for (const { pool, openedAtMs } of admission.openOfWorker(thread.serial)) {
+      const durationMs = now() - openedAtMs;
+      const end: TimedEnd = { code: 1006, by: "weir", reason: "thread_lost", durationMs };
+      this.#tell((one) => one.connectionEnded?.(pool, end));
+    }
+    const released = admission.releaseWorker(thread.serial);
     if (released > 0) {
       this.#options.log.warn("connections ended with their worker thread", {
         thread: thread.index,

@@ -22,6 +22,8 @@ export interface Place {
   state: PlaceState;
   /** Null while it waits. */
   slot: Slot | null;
+  /** When its client got the 101; milliseconds on the shared clock, null before. */
+  openedAtMs: number | null;
 }
 
 export class Places {

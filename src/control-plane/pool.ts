@@ -132,6 +132,7 @@ export class Pool {
   pick(request: AdmitRequest, tried: ReadonlySet<string>): Backend | PickFailure {
     const own = this.#ownBackend(request);
     if (own !== null && own.isReady && own.hasRoom && !tried.has(own.id)) return own;
+    const balance = this.#balanceFor(request);
     const candidates = this.#candidates;
     let count = 0;
     let isAnyFull = false;
@@ -142,7 +143,7 @@ export class Pool {
     }
     // Cut only at the end: emptied first, the array would give its memory back and grow anew.
     candidates.length = count;
-    return this.#select(candidates, request) ?? (isAnyFull ? "backends_full" : "no_backend");
+    return this.#select(balance, candidates, request) ?? (isAnyFull ? "backends_full" : "no_backend");
   }
 
   /** One for a plain request, which takes no slot: it is served by a backend at its capacity too. */
@@ -151,7 +152,7 @@ export class Pool {
     const isUsable = own !== null && own.isReady && !request.tried.includes(own.id);
     const untried =
       request.tried.length === 0 ? this.ready : this.ready.filter(({ id }) => !request.tried.includes(id));
-    const backend = isUsable ? own : this.#select(untried, request);
+    const backend = isUsable ? own : this.#select(this.#balanceFor(request), untried, request);
     if (backend === null) return "no_backend";
     if (this.#knowsByUser(request)) this.affinity.touch(request.user, backend.id, this.#now());
     return backend;
@@ -200,15 +201,30 @@ export class Pool {
     return this.config.affinity.by === "user" && request.isSharedAddress;
   }
 
-  #select(candidates: readonly Backend[], { user, isSharedAddress }: AdmitRequest): Backend | null {
-    const { balance, slowStart } = this.config;
-    // All who share an address would land on one backend.
-    const isScattered = balance === "consistent-hash" && isSharedAddress;
-    return select(isScattered ? "least-connections" : balance, candidates, {
+  /** For a client that cannot go to its backend of before, if it has one. */
+  #balanceFor(request: AdmitRequest): PoolConfig["balance"] {
+    const { balance } = this.config;
+    // All who share an address would land on one backend. Else the hash knows best, also where a user moves.
+    if (balance === "consistent-hash") return request.isSharedAddress ? "least-connections" : balance;
+    return this.#isKnown(request) ? "least-connections" : balance;
+  }
+
+  #select(
+    balance: PoolConfig["balance"],
+    candidates: readonly Backend[],
+    { user }: AdmitRequest,
+  ): Backend | null {
+    return select(balance, candidates, {
       nowMs: this.#now(),
-      slowStartMs: slowStart,
+      slowStartMs: this.config.slowStart,
       user,
     });
+  }
+
+  /** The client has been here before, as far as its affinity tells. */
+  #isKnown(request: AdmitRequest): boolean {
+    if (this.config.affinity.by === "cookie") return request.cookie !== null;
+    return this.#knowsByUser(request) && this.affinity.find(request.user, this.#now()) !== null;
   }
 
   #ownBackend(request: AdmitRequest): Backend | null {
@@ -221,10 +237,7 @@ export class Pool {
 
   #resultFor(backend: Backend, request: AdmitRequest): AffinityResult | null {
     if (!this.#hasAffinity(request)) return null;
-    const isKnown = this.#knowsByUser(request)
-      ? this.affinity.find(request.user, this.#now()) !== null
-      : request.cookie !== null;
-    if (!isKnown) return "new";
+    if (!this.#isKnown(request)) return "new";
     return this.#ownBackend(request) === backend ? "kept" : "moved";
   }
 

@@ -1,7 +1,7 @@
 // The backends that this thread may dial, kept across reloads: a grant finds its backend whichever
 // version of the configuration it was made under.
 
-import { SecureContexts } from "../backend-tls.ts";
+import { SecureContexts, secureBackendsOf } from "../backend-tls.ts";
 import type { Config } from "../config/schema.ts";
 import { type ConfiguredBackend, DialTarget } from "./dial-target.ts";
 
@@ -65,8 +65,7 @@ export class DialTargets {
     const all = Object.entries(pools).flatMap(([name, pool]) =>
       pool.backends.map((config) => ({ key: keyOf(name, config.id), config, pool })),
     );
-    const secure = all.map(({ config }) => config).filter(({ target }) => target.secure);
-    const contexts = this.#secureContexts.load(secure);
+    const contexts = this.#secureContexts.load(secureBackendsOf(pools));
     return all.map(({ key, config, pool }) => {
       const context = contexts.get(config) ?? null;
       if (context instanceof Error) throw context;

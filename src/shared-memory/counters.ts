@@ -16,7 +16,9 @@ export const Counter = {
 export type CounterName = keyof typeof Counter;
 
 const CELLS_PER_SLOT = Object.keys(Counter).length;
-const MAX_SLOTS = 16_384;
+
+/** Pairs of tier and pool that have a slot, at most. */
+export const MAX_PAIRS = 16_384;
 
 /**
  * The cells of one thread. They are 64-bit floats: whole numbers stay exact up to 2^53, and an aligned
@@ -26,7 +28,7 @@ const MAX_SLOTS = 16_384;
 export class CounterBlock {
   readonly cells: Float64Array;
 
-  constructor(buffer: SharedArrayBuffer = new SharedArrayBuffer(MAX_SLOTS * CELLS_PER_SLOT * 8)) {
+  constructor(buffer: SharedArrayBuffer = new SharedArrayBuffer(MAX_PAIRS * CELLS_PER_SLOT * 8)) {
     this.cells = new Float64Array(buffer);
   }
 
@@ -36,10 +38,15 @@ export class CounterBlock {
   }
 }
 
+interface Pair {
+  readonly tier: string;
+  readonly pool: string;
+}
+
 /** Hands out slots and adds the threads' cells up; main thread only. */
 export class Counters {
   readonly #blocks: CounterBlock[] = [];
-  readonly #slots = new Map<string, { tier: string; pool: string; base: number }>();
+  readonly #slots = new Map<string, Pair & { readonly base: number }>();
 
   /** A new thread's cells. They stay counted after the thread is gone: totals never fall. */
   addBlock(): CounterBlock {
@@ -48,13 +55,19 @@ export class Counters {
     return block;
   }
 
-  /** Index of the first cell of the pair's slot. Throws RangeError past 16 384 pairs. */
+  /** Whether each of the pairs has a slot or can get one. */
+  canHold(pairs: readonly Pair[]): boolean {
+    const news = new Set(pairs.map((pair) => keyOf(pair)).filter((key) => !this.#slots.has(key)));
+    return this.#slots.size + news.size <= MAX_PAIRS;
+  }
+
+  /** Index of the first cell of the pair's slot. Throws RangeError where it cannot hold it. */
   slotOf(tier: string, pool: string): number {
-    const key = `${tier}\n${pool}`;
+    const key = keyOf({ tier, pool });
     const known = this.#slots.get(key);
     if (known !== undefined) return known.base;
-    if (this.#slots.size === MAX_SLOTS) {
-      throw new RangeError(`more than ${MAX_SLOTS} pairs of tier and pool are counted`);
+    if (this.#slots.size === MAX_PAIRS) {
+      throw new RangeError(`more than ${MAX_PAIRS} pairs of tier and pool are counted`);
     }
     const base = this.#slots.size * CELLS_PER_SLOT;
     this.#slots.set(key, { tier, pool, base });
@@ -62,11 +75,15 @@ export class Counters {
   }
 
   /** Every slot with its total of one counter over all threads. */
-  *totals(counter: CounterName): Generator<{ tier: string; pool: string; total: number }> {
+  *totals(counter: CounterName): Generator<Pair & { readonly total: number }> {
     for (const { tier, pool, base } of this.#slots.values()) {
       let total = 0;
       for (const block of this.#blocks) total += block.cells[base + Counter[counter]] ?? 0;
       yield { tier, pool, total };
     }
   }
+}
+
+function keyOf({ tier, pool }: Pair): string {
+  return `${tier}\n${pool}`;
 }

@@ -62,6 +62,9 @@ describe("a worker thread that dies", () => {
     for (const client of openOf(clients)) expect(await client.ask("who")).toBe("echo");
     await untilMetric(weir.adminUrl, CLIENTS - lost, "weir_backend_connections");
     await untilMetric(weir.adminUrl, CLIENTS - lost, "weir_connections");
+    const ends = { pool: "chat", code: "1006", by: "weir", reason: "thread_lost" };
+    await untilMetric(weir.adminUrl, lost, "weir_closes_total", ends);
+    await untilMetric(weir.adminUrl, lost, "weir_connection_duration_seconds_count");
 
     await Promise.all(Array.from({ length: lost }, () => openClient(weir.url)));
     expect((await expectRefusal(weir.url)).status).toBe(503);

@@ -22,8 +22,12 @@ class FakeWeir implements Reloadable {
     this.config = config;
   }
 
-  async apply(config: Config): Promise<void> {
+  verify(): void {
     if (this.refusal !== null) throw new Error(this.refusal);
+  }
+
+  async apply(config: Config): Promise<void> {
+    this.verify();
     this.applied.push(config);
     this.config = config;
   }
@@ -235,6 +239,11 @@ describe("a dry run", () => {
     expect(errorsOf(await running.reloader.dryRun())).toHaveLength(2);
     running.write(yaml(2, "threads: 7"));
     expect(errorsOf(await running.reloader.dryRun())).toEqual([`${running.file}: threads: needs a restart`]);
+    running.write(yaml(2, MORE, "watch: off"));
+    running.weir.refusal = "a certificate cannot be read";
+    expect(errorsOf(await running.reloader.dryRun())).toEqual([
+      `${running.file}: a certificate cannot be read`,
+    ]);
     expect(running.weir.applied).toEqual([]);
     expect(running.reloader.lastReload).toBe(lastReload);
     expect(running.lines).toEqual([]);

@@ -24,6 +24,14 @@ function warningsOf(...lines: string[]): string[] {
   return warnings.filter((warning) => !warning.endsWith("not in effect yet"));
 }
 
+test("no more pairs of tier and pool than can be counted", () => {
+  const tiers = Array.from({ length: 130 }, (_, i) => `t${i}: { default: ${i === 0} }`).join(", ");
+  const pools = Array.from({ length: 128 }, (_, i) => `p${i}: { backends: ["ws://a"] }`).join(", ");
+  expect(errorsOf(LISTENERS, "routes: [{ pool: p0 }]", `tiers: { ${tiers} }`, `pools: { ${pools} }`)).toEqual(
+    ["f:4:1: pools: 130 tiers in 128 pools are more than 16384 pairs, which cannot be counted"],
+  );
+});
+
 describe("addresses", () => {
   test("two listeners cannot have the same one", () => {
     expect(errorsOf('listeners: [":80", ":81", { bind: ":80" }]', POOLS)).toEqual([

@@ -113,6 +113,7 @@ describe("the dispatcher", () => {
     dispatcher.onDeath(thread);
     expect(told).toEqual([
       ["opened", "chat", 1],
+      ["ended", "chat", { code: 1006, by: "weir", reason: "thread_lost", durationMs: 0 }],
       ["warn", "connections ended with their worker thread", { thread: 0, connections: 1 }],
     ]);
   });

@@ -14,6 +14,7 @@ function placeOf(worker: number, id: number, user: string): Place {
     buckets: NO_BUCKETS,
     state: "waiting",
     slot: null,
+    openedAtMs: null,
   };
 }
 

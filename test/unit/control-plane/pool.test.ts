@@ -175,6 +175,28 @@ describe("affinity by user", () => {
     expect(pool.affinityResults).toEqual({ new: 1, moved: 1, kept: 2 });
   });
 
+  test("moves by least connections, whatever `balance` gives those who are new", () => {
+    const { pool, take } = poolOf(backends, { by: "user" });
+    pool.config = { ...pool.config, balance: "round-robin" };
+    const homes = Array.from({ length: 9 }, (_, i) => take({ user: `user-${i}` }));
+    Object.assign(pool.find("a") ?? {}, { isUp: false });
+    Object.assign(pool.find("b") ?? {}, { connections: 0 });
+    pool.refresh();
+    const moving = homes.flatMap((home, i) => (home === "a" ? [`user-${i}`] : []));
+    expect(moving.map((user) => take({ user }))).toEqual(["b", "b", "b"]);
+  });
+
+  test("moves by the hash where that is the balance, as other processes would", () => {
+    const { pool, take } = poolOf(backends, { by: "user" });
+    pool.config = { ...pool.config, balance: "consistent-hash" };
+    Object.assign(pool.find("a") ?? {}, { isUp: false });
+    pool.refresh();
+    const users = Array.from({ length: 20 }, (_, i) => `user-${i}`);
+    const asNew = users.map((user) => take({ user }));
+    for (const user of users) pool.affinity.touch(user, "a", 0);
+    expect(users.map((user) => take({ user }))).toEqual(asNew);
+  });
+
   test("is counted once for a connection, whatever its dials came to", () => {
     const { pool } = poolOf(backends, { by: "user" });
     const [a, b] = [...pool.backends];

@@ -41,6 +41,9 @@ describe("the counters", () => {
   test("refuse a pair more than there are slots", () => {
     const counters = new Counters();
     for (let i = 0; i < 16_384; i++) counters.slotOf("tier", `pool-${i}`);
+    const known = { tier: "tier", pool: "pool-0" };
+    expect(counters.canHold([known])).toBe(true);
+    expect(counters.canHold([known, { tier: "tier", pool: "one more" }])).toBe(false);
     expect(() => counters.slotOf("tier", "one more")).toThrow(RangeError);
     expect(counters.slotOf("tier", "pool-0")).toBe(0);
   });
