@@ -17,6 +17,7 @@ Talking to a Weir that runs:
                                       no new work for a backend; --wait ends when it is empty
   weir activate POOL/BACKEND          give it work again
   weir reload                         read the configuration file again
+  weir check --config FILE --against  what a reload to this file would do
 
   --admin URL (or WEIR_ADMIN) says where it is: http://127.0.0.1:9347 by default, or unix:/path.
   --token-file FILE, WEIR_TOKEN or --token TOKEN says its admin.token; others on the machine can

@@ -16,6 +16,7 @@ export type RemoteCommand = { readonly remote: RemoteOptions } & (
   | { readonly name: "drain"; readonly backend: BackendName; readonly waitMs: number | null }
   | { readonly name: "activate"; readonly backend: BackendName }
   | { readonly name: "reload" }
+  | { readonly name: "check-against"; readonly file: string }
 );
 
 /** Where the running Weir is and who asks, as far as the command line says. */
@@ -54,6 +55,7 @@ const OPTIONS = {
   to: { type: "string", multiple: true },
   port: { type: "string" },
   "admin-port": { type: "string" },
+  against: { type: "boolean" },
   admin: { type: "string" },
   token: { type: "string" },
   "token-file": { type: "string" },
@@ -77,7 +79,7 @@ interface CommandShape {
 
 const COMMANDS: Readonly<Record<string, CommandShape>> = {
   run: { options: ["config", "listen", "to", "admin-port"] },
-  check: { options: ["config"] },
+  check: { options: ["config", "against", ...REMOTE] },
   demo: { options: ["port", "admin-port"] },
   schema: { options: [] },
   drain: { options: ["wait", ...REMOTE], operand: "POOL/BACKEND" },
@@ -150,7 +152,9 @@ function remoteCommand(command: string, values: Values, operand: string): Remote
 
 function checkCommand(values: Values): Command {
   const file = single("config", values) ?? fail("check needs --config FILE");
-  return { name: "check", file };
+  if (values.against.length > 0) return { name: "check-against", file, remote: remoteOptions(values) };
+  const surplus = REMOTE.find((option) => values[option].length > 0);
+  return surplus === undefined ? { name: "check", file } : fail(`--${surplus} needs --against as well`);
 }
 
 function remoteOptions(values: Values): RemoteOptions {

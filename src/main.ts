@@ -42,6 +42,7 @@ async function main(args: readonly string[]): Promise<void> {
     case "run":
       await run(command.source);
       return;
+    case "check-against":
     case "drain":
     case "activate":
     case "reload":

@@ -1,12 +1,13 @@
 // Reloads the configuration file: when it changes, on SIGHUP, and when the admin API asks. One reload at a
 // time, and each all or nothing; what a file says and how it is applied is for others to know.
 
-import { type Change, changeLines, type Removal } from "./config/changes.ts";
+import { type Change, changeLines, type Comparison, type Removal } from "./config/changes.ts";
 import type { Fingerprints } from "./config/load.ts";
 import { Loader, type LoadOrder, type Reading } from "./config/loader.ts";
 import { formatProblem, type Problem, shortened } from "./config/problems.ts";
 import type { Config } from "./config/schema.ts";
 import { formatPercent } from "./config/units.ts";
+import type { VeiledConfig } from "./config/veil.ts";
 import { FileWatch } from "./config/watch.ts";
 import type { Log } from "./log.ts";
 
@@ -30,6 +31,15 @@ export type ReloadResult =
       readonly held: readonly Removal[];
     };
 
+/** What a reload would do. */
+export type DryRun =
+  | Extract<ReloadResult, { ok: false }>
+  | (Extract<ReloadResult, { ok: true }> & {
+      /** What a change that nobody asked for would be held back for. */
+      readonly excess: readonly Removal[];
+      readonly pools: Config["pools"];
+    });
+
 export interface LastReload {
   /** False also while a change is held back: what runs is not what the file says. */
   readonly successful: boolean;
@@ -42,8 +52,13 @@ interface ReloaderOptions {
   readonly env: LoadOrder["env"];
   readonly log: Log;
   /** In place of threads that read the file. */
-  readonly loader?: Pick<Loader, "prepare" | "load" | "dismiss">;
+  readonly loader?: Pick<Loader, "prepare" | "load" | "compare" | "dismiss">;
 }
+
+/** A reading, as far as it decides what a reload may do. */
+type Judgeable =
+  | Pick<Extract<Reading, { ok: false }>, "ok" | "errors">
+  | Pick<Extract<Reading, { ok: true }>, "ok" | "config" | "warnings" | "comparison">;
 
 /** A reload that has not begun; whoever asks for one until then gets this one's result. */
 interface NextReload {
@@ -94,18 +109,23 @@ export class Reloader {
     return this.#ask({ isForced: true });
   }
 
-  /** What `reload` would do. Never rejects. */
-  async dryRun(): Promise<ReloadResult> {
+  /**
+   * What `reload` would do, or a reload to this configuration if the file held it. Never rejects.
+   * @param given one that was read elsewhere: of it, the files that it names are not looked at
+   */
+  async dryRun(given: VeiledConfig | null = null): Promise<DryRun> {
     const weir = await this.#begun.promise;
-    const reading = await this.#read(weir);
+    const reading = given === null ? await this.#read(weir) : await this.#compare(weir, given);
     const result = this.#judge(reading);
-    if (!reading.ok || !result.ok) return result;
+    if (!result.ok) return result;
+    if (!reading.ok) return { ok: false, errors: reading.errors, held: [] };
+    const { config, comparison } = reading;
     try {
-      weir.verify(reading.config);
+      if (given === null) weir.verify(config);
     } catch (error) {
       return this.#failed(messageOf(error));
     }
-    return result;
+    return { ...result, excess: excessOf(comparison, weir.config), pools: config.pools };
   }
 
   /** Ends the watch; a reload that is under way applies nothing any more. */
@@ -162,8 +182,17 @@ export class Reloader {
     }
   }
 
+  async #compare(weir: Reloadable, given: VeiledConfig): Promise<Judgeable> {
+    try {
+      const comparison = await this.#loader.compare({ given, running: weir.config });
+      return { ok: true, config: given.config, warnings: [], comparison };
+    } catch (error) {
+      return { ok: false, errors: [this.#problem(messageOf(error))] };
+    }
+  }
+
   /** Whether it may be applied, as far as can be said without doing so. */
-  #judge(reading: Reading): ReloadResult {
+  #judge(reading: Judgeable): ReloadResult {
     if (!reading.ok) return { ok: false, errors: reading.errors, held: [] };
     const { changes, fixedKeys } = reading.comparison;
     if (fixedKeys.length === 0) return { ok: true, changes, warnings: reading.warnings };
@@ -178,7 +207,7 @@ export class Reloader {
     const result = this.#judge(reading);
     if (!reading.ok || !result.ok) return this.#logged(result);
     const { maxRemoved } = weir.config.reload;
-    const excess = reading.comparison.removals.filter(({ removed, of }) => removed / of > maxRemoved);
+    const excess = excessOf(reading.comparison, weir.config);
     if (!isForced && excess.length > 0) {
       log.warn("change held back, as it removes too many backends; SIGHUP or POST /api/reload applies it", {
         file,
@@ -219,13 +248,18 @@ export class Reloader {
     else this.#watch.close();
   }
 
-  #failed(message: string): ReloadResult {
+  #failed(message: string): Extract<ReloadResult, { ok: false }> {
     return { ok: false, errors: [this.#problem(message)], held: [] };
   }
 
   #problem(message: string, path = ""): Problem {
     return { file: this.#options.file, line: null, column: null, path, message };
   }
+}
+
+/** What a change that nobody asked for may not take away. */
+function excessOf({ removals }: Comparison, { reload }: Config): readonly Removal[] {
+  return removals.filter(({ removed, of }) => removed / of > reload.maxRemoved);
 }
 
 function messageOf(error: unknown): string {

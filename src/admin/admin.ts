@@ -71,7 +71,16 @@ export class Admin {
       log: parts.log,
       metrics: parts.metrics,
       isReady: parts.isReady,
-      api: new Router([...apiEndpoints({ ...parts, ...pools, status, logs }), ...sockets.plainEndpoints]),
+      api: new Router([
+        ...apiEndpoints({
+          ...parts,
+          ...pools,
+          status,
+          logs,
+          departuresUnder: (next) => fleet.departuresUnder(next),
+        }),
+        ...sockets.plainEndpoints,
+      ]),
       sockets,
     });
   }

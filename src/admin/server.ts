@@ -110,7 +110,12 @@ export class AdminServer {
     const denied = await this.#deny(request, url.pathname);
     if (denied !== null) return denied;
     const { method = "" } = request;
-    const answer = await this.#sources.api.answer({ method, url, body: () => readJson(request), signal });
+    const answer = await this.#sources.api.answer({
+      method,
+      url,
+      body: (max) => readJson(request, max),
+      signal,
+    });
     if (answer !== null) return json(answer.status, answer.body);
     if (method !== "GET" && method !== "HEAD") {
       return refusal(405, "method_not_allowed", "only GET is served here", { Allow: "GET, HEAD" });
@@ -156,14 +161,13 @@ function urlOf({ url: target = "" }: http.IncomingMessage): URL | null {
 }
 
 /** Undefined where there is none. Throws ApiError (400, 413). */
-async function readJson(request: http.IncomingMessage): Promise<unknown> {
+async function readJson(request: http.IncomingMessage, maxBytes = MAX_BODY_BYTES): Promise<unknown> {
   const chunks: Buffer[] = [];
   let bytes = 0;
   for await (const chunk of request as AsyncIterable<Buffer>) {
     chunks.push(chunk);
     bytes += chunk.length;
-    if (bytes > MAX_BODY_BYTES)
-      throw new ApiError(413, "too_large", `a body has ${MAX_BODY_BYTES} bytes at most`);
+    if (bytes > maxBytes) throw new ApiError(413, "too_large", `a body has ${maxBytes} bytes at most`);
   }
   if (bytes === 0) return undefined;
   try {

@@ -5,7 +5,7 @@ import type { AdminClient } from "./admin-client.ts";
 import type { Output } from "./output.ts";
 import { plain } from "./plain-text.ts";
 
-interface ReloadAnswer {
+export interface ReloadAnswer {
   readonly changes: readonly { readonly path: string; readonly what: string }[];
   readonly warnings: readonly string[];
 }
@@ -19,7 +19,12 @@ interface RefusedReload {
 /** Returns the exit code. */
 export async function reload(client: AdminClient, { print, complain }: Output): Promise<number> {
   const { status, body } = await client.ask("POST", "/api/reload", { expected: [422] });
-  if (status === 422) return printRefusal(body, { print, complain });
+  if (status === 422) {
+    const { errors, message } = body as RefusedReload;
+    for (const error of errors) print(plain(error));
+    complain(plain(message));
+    return ExitCode.usage;
+  }
   const { changes, warnings } = body as ReloadAnswer;
   for (const warning of warnings) complain(plain(warning));
   for (const line of changeLines(changes)) print(line);
@@ -27,14 +32,7 @@ export async function reload(client: AdminClient, { print, complain }: Output): 
 }
 
 /** One line per change; a line as well where there is none. */
-function changeLines(changes: ReloadAnswer["changes"]): string[] {
+export function changeLines(changes: ReloadAnswer["changes"]): string[] {
   if (changes.length === 0) return ["nothing changed"];
   return changes.map(({ path, what }) => plain(`${path}: ${what}`));
-}
-
-function printRefusal(body: unknown, { print, complain }: Output): number {
-  const { errors, message } = body as RefusedReload;
-  for (const error of errors) print(plain(error));
-  complain(plain(message));
-  return ExitCode.usage;
 }

@@ -4,6 +4,7 @@ import process from "node:process";
 import type { RemoteCommand } from "../command-line.ts";
 import { AdminClient } from "./admin-client.ts";
 import { activate, drain } from "./backend.ts";
+import { checkAgainst } from "./check-against.ts";
 import type { Output } from "./output.ts";
 import { reload } from "./reload.ts";
 import { resolveRemote } from "./remote.ts";
@@ -24,6 +25,8 @@ export async function runRemote(command: RemoteCommand): Promise<number> {
 
 async function runWith(client: AdminClient, command: RemoteCommand, output: Output): Promise<number> {
   switch (command.name) {
+    case "check-against":
+      return await checkAgainst(client, command.file, output);
     case "reload":
       return await reload(client, output);
     case "drain":

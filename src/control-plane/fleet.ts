@@ -1,7 +1,7 @@
 // The backends of all pools and everything that changes their state: the configuration, the resolution
 // of their names, active checks, what real traffic sees, and the operator's hand.
 
-import type { Config } from "../config/schema.ts";
+import type { Config, PoolConfig } from "../config/schema.ts";
 import type { Log } from "../log.ts";
 import type { CloseOrder, FailureKind } from "../shared-memory/channel.ts";
 import type { Backend, OperatorState } from "./backend.ts";
@@ -21,6 +21,16 @@ interface HandSet extends Required<HandSettings> {
   readonly state: OperatorState;
   readonly weight: number | null;
   readonly capacity: number | null;
+}
+
+/** One that a reload would take away. */
+export interface DepartingBackend {
+  readonly pool: string;
+  readonly backend: string;
+  readonly connections: number;
+  readonly mode: PoolConfig["onRemove"]["mode"];
+  readonly graceMs: number;
+  readonly spreadMs: number;
 }
 
 interface FleetOptions {
@@ -78,6 +88,21 @@ export class Fleet {
     this.#config = config;
     this.#names.configure(config);
     this.#refresh();
+  }
+
+  /** The backends that this list of pools would take away at this moment, and how their connections would go. */
+  departuresUnder(pools: Config["pools"]): DepartingBackend[] {
+    const departing: DepartingBackend[] = [];
+    for (const pool of this.pools.all) {
+      const next = pools[pool.name];
+      const staying = new Set(this.#names.specsFor(next?.backends ?? []).map(({ id }) => id));
+      const { mode, grace: graceMs, spread: spreadMs } = next?.onRemove ?? pool.config.onRemove;
+      for (const { id, connections, isListed } of pool.backends) {
+        if (!isListed || staying.has(id)) continue;
+        departing.push({ pool: pool.name, backend: id, connections, mode, graceMs, spreadMs });
+      }
+    }
+    return departing;
   }
 
   /** Undefined where there is no such backend. */

@@ -72,7 +72,11 @@ export class NameResolver {
 
   /** What the backends of a pool are now. With `resolve: all` each address is one, and an unknown name none. */
   specsOf(poolName: string): BackendSpec[] {
-    const backends = this.#config?.pools[poolName]?.backends ?? [];
+    return this.specsFor(this.#config?.pools[poolName]?.backends ?? []);
+  }
+
+  /** What these would be at this moment; a name that nobody asks for yet is not known. */
+  specsFor(backends: readonly BackendConfig[]): BackendSpec[] {
     return backends.flatMap((config): BackendSpec[] => {
       const { id, resolve } = config;
       if (!hasName(config)) return [{ id, config, addresses: null }];

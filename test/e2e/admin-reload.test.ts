@@ -106,13 +106,26 @@ describe("POST /api/reload", () => {
     expect((await openClient(weir.url)).backendId).toBe("a");
   });
 
-  test("with ?dry=1 says the same and changes nothing", async () => {
+  test("with ?dry=1 says the same, and who would have to go, and changes nothing", async () => {
     const [a, b] = await startBackends("a", "b");
     const { weir, file } = await spawnOn(configOf([a]));
     await writeFile(file, configOf([b]));
+    const departure = {
+      pool: "chat",
+      backend: "a",
+      connections: 1,
+      mode: "keep",
+      graceMs: 0,
+      spreadMs: 30_000,
+    };
     expect(await reload(weir, "?dry=1")).toEqual({
       status: 200,
-      body: { changes: [{ path: "pools.chat.backends", what: "b added, a removed" }], warnings: [] },
+      body: {
+        changes: [{ path: "pools.chat.backends", what: "b added, a removed" }],
+        warnings: [],
+        departures: [departure],
+        held: [{ pool: "chat", removed: 1, of: 1 }],
+      },
     });
     expect((await openClient(weir.url)).backendId).toBe("a");
     await writeFile(file, configOf([b], "thread: 1"));

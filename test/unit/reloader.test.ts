@@ -4,9 +4,10 @@ import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
 import { compareConfigs } from "../../src/config/changes.ts";
-import { formatProblem, loadConfigFile } from "../../src/config/load.ts";
+import { formatProblem, loadConfig, loadConfigFile } from "../../src/config/load.ts";
 import type { LoadOrder, Reading } from "../../src/config/loader.ts";
 import type { Config } from "../../src/config/schema.ts";
+import { veil, type VeiledConfig } from "../../src/config/veil.ts";
 import { type Reloadable, Reloader, type ReloadResult } from "../../src/reloader.ts";
 import { onCleanup, temporaryFolder } from "../support/cleanup.ts";
 import { recordingLog } from "../support/recording-log.ts";
@@ -76,7 +77,12 @@ async function startReloader(text: string): Promise<Running> {
     file,
     env: {},
     log,
-    loader: { load, prepare: () => {}, dismiss: () => {} },
+    loader: {
+      load,
+      compare: async ({ given, running: now }) => compareConfigs(veil(now, given.salt).config, given.config),
+      prepare: () => {},
+      dismiss: () => {},
+    },
   });
   onCleanup("the reloader", () => reloader.close());
   const running: Running = {
@@ -234,7 +240,7 @@ describe("a dry run", () => {
     const { lastReload } = running.reloader;
     running.write(yaml(2, MORE, "watch: off"));
     const changes = [{ path: "timeouts.http", what: "2m → 1m" }];
-    expect(await running.reloader.dryRun()).toEqual({ ok: true, changes, warnings: [] });
+    expect(await running.reloader.dryRun()).toMatchObject({ ok: true, changes, warnings: [], excess: [] });
     running.write("listeners: []");
     expect(errorsOf(await running.reloader.dryRun())).toHaveLength(2);
     running.write(yaml(2, "threads: 7"));
@@ -247,6 +253,26 @@ describe("a dry run", () => {
     expect(running.weir.applied).toEqual([]);
     expect(running.reloader.lastReload).toBe(lastReload);
     expect(running.lines).toEqual([]);
+  });
+
+  test("of another configuration takes that for what the file says", async () => {
+    const running = await startBegun(yaml(3));
+    const given = (text: string): VeiledConfig => {
+      const loaded = loadConfig({ text, file: running.file, env: {} });
+      if (!loaded.ok) throw new Error(JSON.stringify(loaded.errors));
+      return veil(loaded.config, "a-salt-that-is-long-enough");
+    };
+    expect(await running.reloader.dryRun(given(yaml(1)))).toMatchObject({
+      ok: true,
+      changes: [{ path: "pools.chat.backends", what: "a:2, a:3 removed" }],
+      excess: [{ pool: "chat", removed: 2, of: 3 }],
+      pools: { chat: { backends: [{ id: "a:1" }] } },
+    });
+    expect(errorsOf(await running.reloader.dryRun(given(yaml(3, "threads: 7"))))).toEqual([
+      `${running.file}: threads: needs a restart`,
+    ]);
+    expect(running.weir.applied).toEqual([]);
+    expect(running.loads).toBe(0);
   });
 });
 

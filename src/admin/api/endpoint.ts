@@ -5,8 +5,11 @@ import { parseDuration, UnitError } from "../../config/units.ts";
 export interface ApiRequest {
   readonly method: string;
   readonly url: URL;
-  /** Undefined where there is none. Throws ApiError (400, 413) where it is not JSON or too large. */
-  readonly body: () => Promise<unknown>;
+  /**
+   * Undefined where there is none. Throws ApiError (400, 413) where it is not JSON or too large.
+   * @param maxBytes 64 KiB unless given
+   */
+  readonly body: (maxBytes?: number) => Promise<unknown>;
   /** The client has gone. */
   readonly signal: AbortSignal;
 }

@@ -6,6 +6,7 @@ import { expect, test } from "vitest";
 import { loadConfig, loadConfigFile } from "../../../src/config/load.ts";
 import { Loader } from "../../../src/config/loader.ts";
 import type { Config } from "../../../src/config/schema.ts";
+import { veil } from "../../../src/config/veil.ts";
 import { temporaryFolder } from "../../support/cleanup.ts";
 
 const TEXT = 'listeners: [":8080"]\npools: { chat: { backends: ["ws://${HOST}:1"] } }\n';
@@ -36,6 +37,17 @@ test("an invalid file comes with its errors", async () => {
   const reading = await new Loader().load({ file, env: {}, running: running() });
   expect(reading).toEqual(loadConfigFile(file, {}));
   expect(reading.ok).toBe(false);
+});
+
+test("a configuration that was read elsewhere is compared under its veil", async () => {
+  const loaded = loadConfig({ text: TEXT, file: "weir.yaml", env: { HOST: "after" } });
+  if (!loaded.ok) throw new Error(JSON.stringify(loaded.errors));
+  const given = veil(loaded.config, "a-salt-that-is-long-enough");
+  expect(await new Loader().compare({ given, running: running() })).toEqual({
+    changes: [{ path: "pools.chat.backends", what: "after:1 added, before:1 removed" }],
+    removals: [{ pool: "chat", removed: 1, of: 1 }],
+    fixedKeys: [],
+  });
 });
 
 test("a thread that fails rejects", async () => {
