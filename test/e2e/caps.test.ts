@@ -79,17 +79,17 @@ describe("connections that race for the last slots, on four threads,", () => {
   });
 });
 
-test("a thousand that race for one slot, four threads and no user or tier at all, get one", async () => {
+test("three thousand that race for one slot, four threads and no user or tier at all, get one", async () => {
   const weir = await startRace({ limits: { maxConnections: 1 } });
-  const racers = Array.from({ length: 1_000 }, async () => {
+  const racers = Array.from({ length: 3_000 }, async () => {
     const client = await connectRaw(weir.url);
     await client.write(upgradeRequest());
     return (await client.readHead()).status;
   });
   const statuses = await Promise.all(racers);
   expect(statuses.filter((status) => status === 101)).toHaveLength(1);
-  expect(statuses.filter((status) => status === 503)).toHaveLength(999);
-  await untilMetric(weir.adminUrl, 999, "weir_upgrades_total", { result: "connections_full" });
+  expect(statuses.filter((status) => status === 503)).toHaveLength(2_999);
+  await untilMetric(weir.adminUrl, 2_999, "weir_upgrades_total", { result: "connections_full" });
 });
 
 /** However a connection ends that was open. */
