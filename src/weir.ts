@@ -3,6 +3,7 @@
 
 import { availableParallelism } from "node:os";
 import { Admin } from "./admin/admin.ts";
+import { CertificateExpiries } from "./admin/certificate-expiries.ts";
 import { Metrics } from "./admin/metrics.ts";
 import { UpgradeCounts } from "./admin/traffic.ts";
 import { changeLines, changesBetween } from "./config/changes.ts";
@@ -31,6 +32,7 @@ import { RunningConfig } from "./running-config.ts";
 import { SharedClock } from "./shared-memory/clock.ts";
 import type { AdmitRequest, CloseOrder } from "./shared-memory/channel.ts";
 import { Counters } from "./shared-memory/counters.ts";
+import { BufferedBytes } from "./shared-memory/buffered-bytes.ts";
 import { EventLoopDelays } from "./shared-memory/event-loop-delay.ts";
 import { packageVersion } from "./version.ts";
 
@@ -69,6 +71,7 @@ export class Weir {
   readonly #admission: Admission;
   readonly #abuse: AbuseWatch;
   readonly #delays: EventLoopDelays;
+  readonly #expiries = new CertificateExpiries();
   readonly #vitals: Vitals;
   readonly #health: Health;
   readonly #workers: Workers;
@@ -124,6 +127,7 @@ export class Weir {
     this.#abuse = new AbuseWatch(config.limits.abuse);
     const threads = threadCount(config.threads);
     this.#delays = new EventLoopDelays(threads, clock);
+    const buffered = new BufferedBytes(threads);
     this.#vitals = new Vitals({ delays: this.#delays, now: () => clock.nowMs() });
     this.#health = new Health(config.alerts, {
       situation: () => situationOf(this.#vitals, this.#admission, this.#fleet),
@@ -147,6 +151,7 @@ export class Weir {
       buckets,
       activity,
       delays: this.#delays,
+      buffered,
       clock,
       log,
       onMessage: (thread, message) => dispatcher.onMessage(thread, message),
@@ -154,9 +159,14 @@ export class Weir {
     });
     const lastReload = (): LastReload => reloads?.lastReload ?? this.#lastReload;
     this.#metrics.configure(config);
+    this.#expiries.configure(config.listeners);
     this.#metrics.observe({
       admission: this.#admission,
       counters: this.#counters,
+      buffered,
+      delays: this.#delays,
+      health: this.#health,
+      expiries: this.#expiries,
       workerRestarts: () => this.#workers.restarts,
       isDraining: () => this.#isDraining,
       lastReload,
@@ -271,6 +281,7 @@ export class Weir {
     this.#health.configure(config.alerts);
     this.#fleet.configure(config);
     this.#metrics.configure(config);
+    this.#expiries.configure(config.listeners);
     this.#admission.configure(config, resolveMaxConnections(config.limits.maxConnections));
     if (config.admin !== null) this.#admin?.configure(config.admin);
     this.#log.configure(config.log);

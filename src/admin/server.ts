@@ -132,8 +132,8 @@ export class AdminServer {
           ? { status: 200, type: "text/plain", body: "ready\n" }
           : { status: 503, type: "text/plain", body: "not ready\n" };
       case "/metrics": {
-        const { registry } = this.#sources.metrics;
-        return { status: 200, type: registry.contentType, body: await registry.metrics() };
+        const { exposition } = this.#sources.metrics;
+        return { status: 200, type: exposition.contentType, body: await exposition.text() };
       }
       default:
         return refusal(404, "not_found", "no such endpoint");

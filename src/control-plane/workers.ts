@@ -10,6 +10,7 @@ import { Channel, type ToControl, type ToWorker, type WorkerSetup } from "../sha
 import type { CounterBlock, Counters } from "../shared-memory/counters.ts";
 import type { ActivityTable } from "../shared-memory/activity.ts";
 import type { SharedClock } from "../shared-memory/clock.ts";
+import type { BufferedBytes } from "../shared-memory/buffered-bytes.ts";
 import type { EventLoopDelays } from "../shared-memory/event-loop-delay.ts";
 import type { BucketTable } from "../shared-memory/bucket-table.ts";
 import { probeAddress } from "./probe.ts";
@@ -37,6 +38,7 @@ interface WorkersOptions {
   readonly buckets: BucketTable;
   readonly activity: ActivityTable;
   readonly delays: Pick<EventLoopDelays, "buffer">;
+  readonly buffered: Pick<BufferedBytes, "buffer">;
   readonly clock: SharedClock;
   readonly log: Log;
   readonly onMessage: (thread: Thread, message: ToControl) => void;
@@ -181,6 +183,7 @@ export class Workers {
       bucketSegments: this.#options.buckets.segments,
       activity: this.#options.activity.buffer,
       eventLoopDelays: this.#options.delays.buffer,
+      bufferedBytes: this.#options.buffered.buffer,
       clockEpochNs: this.#options.clock.epochNs,
     };
     // The same file as .ts when run from the sources and as .js when run from the built package.

@@ -50,11 +50,22 @@ export class ConnectionWatch {
     });
   }
 
+  /** Bytes that wait for each side, as of the last look. */
+  get clientBufferedBytes(): number {
+    return this.#client.bufferedBytes;
+  }
+
+  get backendBufferedBytes(): number {
+    return this.#backend.bufferedBytes;
+  }
+
   /**
    * @param sinceLastMs since the last look at the connections of the same turn
    * @returns whether the client is heard of: by bytes, or because nobody listens to it at the moment
    */
   look(sinceLastMs: number, settings: SweepSettings): boolean {
+    this.#client.lookBehind();
+    this.#backend.lookBehind();
     const isClientActive = this.#client.isHeard || this.#client.isPaused;
     if (!this.#connection.isEnding) this.#judge(this.#isNew ? 0 : sinceLastMs, settings);
     this.#isNew = false;

@@ -4,6 +4,7 @@
 import type { OnExceed } from "../config/schema-limits.ts";
 import type { NoticesConfig } from "../config/schema-routes.ts";
 import type { BucketView } from "../shared-memory/bucket-table.ts";
+import type { BufferedBytesCells } from "../shared-memory/buffered-bytes.ts";
 import type { BucketCells, ConnectionSummary, ToWorker } from "../shared-memory/channel.ts";
 import type { SharedClock } from "../shared-memory/clock.ts";
 import { Counter } from "../shared-memory/counters.ts";
@@ -30,6 +31,7 @@ interface ConnectionsOptions {
   readonly cells: Float64Array;
   readonly buckets: BucketView;
   readonly activity: Float64Array;
+  readonly buffered: BufferedBytesCells;
   readonly clock: SharedClock;
   /** The thread's place among the others, from 0 to below 1. */
   readonly phase: number;
@@ -72,9 +74,10 @@ export class Connections implements ConnectionObserver {
 
   constructor(options: ConnectionsOptions) {
     this.#options = options;
-    const { activity, clock, reporter } = options;
+    const { activity, buffered, clock, reporter } = options;
     this.#keepalive = new Keepalive({
       activity,
+      buffered,
       clock,
       onRoundTrip: (pool, side, roundTripMs) => reporter.roundTrip(pool, side, roundTripMs),
     });

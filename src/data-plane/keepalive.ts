@@ -1,6 +1,8 @@
 // Looks at every open connection of the thread now and then, for those that are dead, stuck, idle or old, and
-// tells the main thread when each client was last heard of. One timer, and no times on the message path.
+// tells the main thread when each client was last heard of, and how much waits for slow readers. One timer, and
+// no times on the message path.
 
+import type { BufferedBytesCells } from "../shared-memory/buffered-bytes.ts";
 import type { SharedClock } from "../shared-memory/clock.ts";
 import {
   ConnectionWatch,
@@ -24,12 +26,16 @@ interface KeepaliveOptions {
   /** Milliseconds on the clock that all threads share, by `activityCell`. */
   readonly activity: Float64Array;
   readonly clock: Pick<SharedClock, "nowMs">;
+  readonly buffered: Pick<BufferedBytesCells, "set">;
   readonly onRoundTrip: RoundTripObserver;
 }
 
 interface Turn {
   readonly watches: Map<WatchedConnection, ConnectionWatch>;
   lookedAtMs: number;
+  /** Bytes that wait for clients and for backends, as of the last look. */
+  clientBytes: number;
+  backendBytes: number;
 }
 
 export class Keepalive {
@@ -48,7 +54,12 @@ export class Keepalive {
 
   constructor(options: KeepaliveOptions) {
     this.#options = options;
-    this.#turns = Array.from({ length: TURNS }, () => ({ watches: new Map(), lookedAtMs: 0 }));
+    this.#turns = Array.from({ length: TURNS }, () => ({
+      watches: new Map(),
+      lookedAtMs: 0,
+      clientBytes: 0,
+      backendBytes: 0,
+    }));
   }
 
   /** New timeouts count from the next look on, for what is open as well. */
@@ -76,7 +87,10 @@ export class Keepalive {
   stop(connection: WatchedConnection): void {
     if (!this.#turns.some(({ watches }) => watches.delete(connection))) return;
     this.#connections -= 1;
-    if (this.#connections === 0) this.#stopTimer();
+    if (this.#connections > 0) return;
+    this.#stopTimer();
+    for (const turn of this.#turns) turn.clientBytes = turn.backendBytes = 0;
+    this.#tellBuffered();
   }
 
   #startTimer(): void {
@@ -99,9 +113,24 @@ export class Keepalive {
     const longestMs = MAX_PERIODS_PER_LOOK * this.#settings.periodMs;
     const elapsedMs = Math.min(nowMs - turn.lookedAtMs, longestMs);
     turn.lookedAtMs = nowMs;
+    turn.clientBytes = 0;
+    turn.backendBytes = 0;
     for (const [{ grant }, watch] of turn.watches) {
       const isClientActive = watch.look(elapsedMs, this.#settings);
       if (isClientActive && grant.activityCell !== null) activity[grant.activityCell] = nowMs;
+      turn.clientBytes += watch.clientBufferedBytes;
+      turn.backendBytes += watch.backendBufferedBytes;
     }
+    this.#tellBuffered();
+  }
+
+  #tellBuffered(): void {
+    let clientBytes = 0;
+    let backendBytes = 0;
+    for (const turn of this.#turns) {
+      clientBytes += turn.clientBytes;
+      backendBytes += turn.backendBytes;
+    }
+    this.#options.buffered.set(clientBytes, backendBytes);
   }
 }

@@ -62,7 +62,8 @@ export class PeerWatch {
   /** Without a sign of life that was asked for, while the peer was read and could be written to. */
   #silentMs = 0;
   #bytesWritten = -1;
-  #isBehind = false;
+  /** What waits for the peer to take it. */
+  #bufferedBytes = 0;
   #taken = Number.NEGATIVE_INFINITY;
   #unsent = 0;
   /** Without a byte that the peer took, while some waited. */
@@ -81,8 +82,17 @@ export class PeerWatch {
     return this.#options.reader.bytesRead !== this.#bytesRead;
   }
 
+  /** As of the last `lookBehind`. */
+  get bufferedBytes(): number {
+    return this.#bufferedBytes;
+  }
+
+  get #isBehind(): boolean {
+    return this.#bufferedBytes > 0;
+  }
+
+  /** After `lookBehind`. */
   look(look: Look): PeerVerdict {
-    this.#lookBehind();
     if (!this.#isBehind) this.#stuckMs = 0;
     else if (this.#isStuck(look)) return "stuck";
     this.#quietMs += look.elapsedMs;
@@ -92,12 +102,12 @@ export class PeerWatch {
     return "fine";
   }
 
-  /** Whether data waits for the peer. Of one that was sent nothing it is known without a look at its socket. */
-  #lookBehind(): void {
+  /** How much data waits for the peer. Of one that was sent nothing it is known without a look at its socket. */
+  lookBehind(): void {
     const { bytes, socket } = this.#options.writer.writer;
     if (bytes === this.#bytesWritten && !this.#isBehind) return;
     this.#bytesWritten = bytes;
-    this.#isBehind = socket.writableLength > 0;
+    this.#bufferedBytes = socket.writableLength;
   }
 
   #onHeard(): void {

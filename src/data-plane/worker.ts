@@ -5,6 +5,7 @@ import type { Config } from "../config/schema.ts";
 import { activityCells } from "../shared-memory/activity.ts";
 import { SharedClock } from "../shared-memory/clock.ts";
 import { BucketView } from "../shared-memory/bucket-table.ts";
+import { BufferedBytesCells } from "../shared-memory/buffered-bytes.ts";
 import { Channel, type ToControl, type ToWorker, type WorkerSetup } from "../shared-memory/channel.ts";
 import { CounterBlock } from "../shared-memory/counters.ts";
 import { reportEventLoopDelay } from "../shared-memory/event-loop-delay.ts";
@@ -41,6 +42,7 @@ class DataPlane {
       cells: new CounterBlock(setup.counters).cells,
       buckets: this.#buckets,
       activity: activityCells(setup.activity),
+      buffered: new BufferedBytesCells(setup.bufferedBytes, setup.index),
       clock: new SharedClock(setup.clockEpochNs),
       phase: setup.index / setup.threads,
     });

@@ -15,6 +15,7 @@ export interface WorkerSetup {
   readonly bucketSegments: readonly SharedArrayBuffer[];
   readonly activity: SharedArrayBuffer;
   readonly eventLoopDelays: SharedArrayBuffer;
+  readonly bufferedBytes: SharedArrayBuffer;
   /** `process.hrtime.bigint()` at the zero of the clock that all threads share. */
   readonly clockEpochNs: bigint;
 }

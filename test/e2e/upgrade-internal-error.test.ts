@@ -11,6 +11,7 @@ import { Reporter } from "../../src/data-plane/reporter.ts";
 import { Settings } from "../../src/data-plane/settings.ts";
 import { onUpgrade } from "../../src/data-plane/upgrade.ts";
 import { BucketView } from "../../src/shared-memory/bucket-table.ts";
+import { BufferedBytesCells } from "../../src/shared-memory/buffered-bytes.ts";
 import { SharedClock } from "../../src/shared-memory/clock.ts";
 import { Channel, type ToControl } from "../../src/shared-memory/channel.ts";
 import { onCleanup } from "../support/cleanup.ts";
@@ -35,6 +36,7 @@ async function startBrokenPath(): Promise<{ url: string; posted: ToControl[] }> 
     cells: new Float64Array(0),
     buckets: new BucketView(),
     activity: new Float64Array(0),
+    buffered: new BufferedBytesCells(new SharedArrayBuffer(0), 0),
     clock: new SharedClock(),
     phase: 0,
   });

@@ -33,7 +33,12 @@ export class Scrape {
 }
 
 export async function scrape(adminUrl: string): Promise<Scrape> {
-  return new Scrape(await fetchText(`${adminUrl}/metrics`));
+  return new Scrape(await scrapeText(adminUrl));
+}
+
+/** The exposition as it is. */
+export async function scrapeText(adminUrl: string): Promise<string> {
+  return fetchText(`${adminUrl}/metrics`);
 }
 
 /** Waits until the sum of these samples is `expected`; the control plane hears of ends a little later. */

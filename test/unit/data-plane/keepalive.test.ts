@@ -72,17 +72,20 @@ let cells: Float64Array;
 let keepalive: Keepalive;
 /** Of the thread, by which its clock is ahead of its timers. */
 let heldUpMs: number;
+let buffered: { client: number; backend: number };
 let roundTrips: [string, string, number][];
 
 beforeEach(() => {
   vi.useFakeTimers();
   cells = new Float64Array(3);
   roundTrips = [];
+  buffered = { client: 0, backend: 0 };
   heldUpMs = 0;
   const startMs = performance.now();
   keepalive = new Keepalive({
     activity: cells,
     clock: { nowMs: () => performance.now() - startMs + heldUpMs },
+    buffered: { set: (client, backend) => (buffered = { client, backend }) },
     onRoundTrip: (...told) => void roundTrips.push(told),
   });
 });
@@ -423,6 +426,33 @@ describe("a client", () => {
     keepalive.stop(gone.watched);
     gone.toBackend.read();
     expect(heardAfter(2_000)).toEqual([0, 0, 0]);
+  });
+});
+
+describe("bytes that wait", () => {
+  test("are told by side, summed over the connections, and no longer than they wait", () => {
+    const [first, second] = [started(), started()];
+    first.toClient.writer.bytes = second.toClient.writer.bytes = 10;
+    first.toClient.writer.socket.writableLength = 3;
+    second.toClient.writer.socket.writableLength = 4;
+    second.toBackend.writer.bytes = 10;
+    second.toBackend.writer.socket.writableLength = 5;
+    vi.advanceTimersByTime(PERIOD_MS);
+    expect(buffered).toEqual({ client: 7, backend: 5 });
+    first.toClient.writer.socket.writableLength = 0;
+    keepalive.stop(second.watched);
+    vi.advanceTimersByTime(PERIOD_MS);
+    expect(buffered).toEqual({ client: 0, backend: 0 });
+  });
+
+  test("are told of a connection that is ending, and none once the last one is gone", () => {
+    const ending = started();
+    ending.close("draining");
+    ending.toClient.writer.bytes = ending.toClient.writer.socket.writableLength = 9;
+    vi.advanceTimersByTime(PERIOD_MS);
+    expect(buffered).toEqual({ client: 9, backend: 0 });
+    keepalive.stop(ending.watched);
+    expect(buffered).toEqual({ client: 0, backend: 0 });
   });
 });
 

@@ -1,0 +1,34 @@
+import { writeFile } from "node:fs/promises";
+import { expect, test } from "vitest";
+
+import { CertificateExpiries } from "../../../src/admin/certificate-expiries.ts";
+import { parseConfig } from "../../../src/config/load.ts";
+import type { ListenerConfig } from "../../../src/config/schema.ts";
+import { makeCertificates, openssl } from "../../support/certificates.ts";
+import { isMissing } from "../../support/requirement.ts";
+
+function listenersOf(listeners: readonly unknown[]): readonly ListenerConfig[] {
+  const loaded = parseConfig({ listeners, pools: { chat: { backends: ["ws://a"] } } });
+  if (!loaded.ok) throw new Error("the test's configuration is wrong");
+  return loaded.config.listeners;
+}
+
+test.skipIf(isMissing(openssl))("the first certificate of a listener to expire counts", async () => {
+  const [{ files }, other] = [await makeCertificates(), await makeCertificates()];
+  const certificates = [
+    { cert: files.cert, key: files.key },
+    { cert: other.files.cert, key: other.files.key },
+  ];
+  const expiries = new CertificateExpiries();
+  const listeners = listenersOf([{ bind: ":8443", tls: { certificates } }, ":8080"]);
+  expiries.configure(listeners);
+  const [secure, plain] = expiries.all;
+  expect(secure?.listener).toBe(":8443");
+  expect(secure?.atMs).toBeGreaterThan(Date.now());
+  expect(plain).toEqual({ listener: ":8080", atMs: Number.NaN });
+
+  // One that cannot be read any more is as good as expired.
+  await writeFile(other.files.cert, "nonsense");
+  expiries.configure(listeners);
+  expect(expiries.all[0]).toEqual({ listener: ":8443", atMs: 0 });
+});
