@@ -23,6 +23,8 @@ export const ERRORS = {
   bad_upgrade: entry("client", 400, null, "not a valid WebSocket upgrade"),
   no_route: entry("client", 404, 1008, "no route matches this host and path"),
   origin_not_allowed: entry("client", 403, 1008, "pages of this origin may not connect here"),
+  unauthorized: entry("client", 401, 3000, "credentials are needed"),
+  auth_unavailable: entry("backend", 503, 1013, "credentials cannot be checked at the moment"),
   banned: entry("client", 429, 1008, "this user is banned for now"),
   draining: entry("weir", 503, 1001, "the server is shutting down"),
   connections_full: entry("weir", 503, 1013, "the connection limit of the server is reached"),
@@ -64,6 +66,8 @@ interface RefusalOptions {
   readonly message?: string;
   /** Overrides the table's status (426 for a foreign WebSocket version). */
   readonly status?: number;
+  /** Value of `WWW-Authenticate`: how to show the credentials that are missing or bad. */
+  readonly challenge?: string;
   readonly cause?: unknown;
 }
 
@@ -74,6 +78,7 @@ export class Refusal extends Error {
   readonly status: number | null;
   readonly closeCode: number | null;
   readonly retryable: boolean;
+  readonly challenge: string | null;
 
   constructor(code: ErrorCode, options: RefusalOptions = {}) {
     const known: ErrorEntry = ERRORS[code];
@@ -84,6 +89,7 @@ export class Refusal extends Error {
     this.status = options.status ?? known.status;
     this.closeCode = known.closeCode;
     this.retryable = known.retryable;
+    this.challenge = options.challenge ?? null;
   }
 }
 

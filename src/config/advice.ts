@@ -5,6 +5,9 @@ import type { IdentitySource } from "./schema-identity.ts";
 import type { RouteConfig } from "./schema-routes.ts";
 import type { Config } from "./schema.ts";
 
+/** The size of the shortest hash of the HS algorithms. */
+const MIN_SECRET_BYTES = 32;
+
 /** What is worth a warning in a configuration without errors. */
 export function adviseOn(config: Config): Finding[] {
   return [
@@ -29,7 +32,15 @@ function adviseOnIdentity(config: Config): Finding[] {
     const message = `a client can choose its tier by it: any of ${tiers.join(", ")}`;
     findings.push(...forgeable("tier", tier, message));
   }
-  return findings;
+  return [...findings, ...adviseOnSecret(config)];
+}
+
+/** RFC 7518 §3.2: whoever has one token can try secrets on it without anyone noticing. */
+function adviseOnSecret({ identity }: Config): Finding[] {
+  const { secret = null } = identity.jwt ?? {};
+  if (secret === null || Buffer.byteLength(secret) >= MIN_SECRET_BYTES) return [];
+  const message = `is shorter than ${MIN_SECRET_BYTES} bytes: it can be guessed from any token`;
+  return [{ path: ["identity", "jwt", "secret"], message }];
 }
 
 function forgeable(key: "user" | "tier", sources: readonly IdentitySource[], message: string): Finding[] {

@@ -6,6 +6,7 @@ import process from "node:process";
 import { adviseOn } from "./advice.ts";
 import { type BackendsLists, includeBackends } from "./backends-file.ts";
 import { checkConfig } from "./checks.ts";
+import { checkKeyFiles } from "./key-files.ts";
 import { findNotInEffect } from "./not-in-effect.ts";
 import { type Finding, formatPath, formatProblem, type KeyPath, type Problem } from "./problems.ts";
 import { resolveConfig } from "./resolve.ts";
@@ -112,6 +113,8 @@ function build(raw: RawConfig): LoadResult {
   const warnings = inOrder(found.warnings.map(locate), raw.file);
   const files = raw.files.fingerprints;
   if (errors.length > 0 || found.config === null) return { ok: false, errors, warnings, files };
+  const inFiles = checkKeyFiles(found.config, (path) => raw.files.read(path)).map(locate);
+  if (inFiles.length > 0) return { ok: false, errors: inOrder(inFiles, raw.file), warnings, files };
   for (const path of tlsFilesOf(found.config)) raw.files.note(path);
   return { ok: true, config: found.config, warnings, files };
 }

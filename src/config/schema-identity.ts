@@ -19,7 +19,7 @@ export interface TokenSource {
 }
 
 /** Exactly one of `secret`, `publicKey` and `jwksUrl` is set. */
-interface JwtConfig {
+export interface JwtConfig {
   readonly from: readonly TokenSource[];
   readonly secret: string | null;
   /** Absolute path of a PEM file. */
@@ -168,7 +168,7 @@ const jwt = z.strictObject({
     .describe("PEM file of the public key of the RS, PS, ES and EdDSA algorithms."),
   jwksUrl: httpUrl
     .optional()
-    .describe("URL of a JWKS; keys are cached and fetched again when an unknown one is used."),
+    .describe("URL of a JWKS; keys are cached, and fetched again when an unknown one is used."),
   algorithms: z
     .array(z.enum(ALGORITHMS))
     .min(1, { error: "allows no algorithm" })

@@ -161,7 +161,7 @@ const route = z.strictObject({
     .enum(["required", "optional", "off"])
     .optional()
     .describe(
-      "Whether clients must show credentials. A credential that is there but bad is always refused. Left out: required with `identity.jwt` or `identity.forwardAuth`, else off.",
+      "Whether clients must show credentials: required and optional refuse a bad one, off looks at none. Left out: required with `identity.jwt` or `identity.forwardAuth`, else off.",
     ),
   messages: offOr(routeMessages)
     .prefault("off")

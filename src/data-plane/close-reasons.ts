@@ -14,7 +14,7 @@ interface CloseReason {
   readonly by: "client" | "backend" | "weir";
 }
 
-const { goingAway, protocolError, messageTooBig, policyViolation, serviceRestart } = CloseCode;
+const { goingAway, protocolError, messageTooBig, policyViolation, serviceRestart, unauthorized } = CloseCode;
 
 export const CLOSE_REASONS = {
   draining: { client: goingAway, text: "server shutting down", backend: goingAway, by: "weir" },
@@ -29,6 +29,7 @@ export const CLOSE_REASONS = {
   abuse: { client: policyViolation, text: "abuse", backend: goingAway, by: "weir" },
   control_flood: { client: policyViolation, text: "control frame flood", backend: goingAway, by: "weir" },
   replaced: { client: policyViolation, text: "replaced", backend: goingAway, by: "weir" },
+  token_expired: { client: unauthorized, text: "token expired", backend: goingAway, by: "weir" },
   too_big: { client: messageTooBig, text: "message too big", backend: goingAway, by: "weir" },
   protocol_error: { client: protocolError, text: "protocol error", backend: goingAway, by: "weir" },
   backend_protocol_error: {

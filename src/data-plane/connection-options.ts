@@ -14,6 +14,8 @@ export interface ConnectionOptions {
   readonly closeTimeoutMs: number;
   /** The route's `closeCodes`: the client's code by reason, or `none` to cut without a Close. */
   readonly closeCodes: Readonly<Record<string, number | "none">>;
+  /** Milliseconds since the epoch; null where the client's token never does, or it has none. */
+  readonly tokenExpiresAtMs: number | null;
   readonly cells: Float64Array;
   readonly observer: ConnectionObserver;
 }

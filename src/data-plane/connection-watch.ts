@@ -6,7 +6,7 @@ import type { Connection } from "./connection.ts";
 import { type PeerReader, PeerWatch, type PeerWriter } from "./peer-watch.ts";
 
 /** What is asked of a connection. */
-export type WatchedConnection = Pick<Connection, "isEnding" | "close" | "abandon"> & {
+export type WatchedConnection = Pick<Connection, "isEnding" | "tokenExpiresAtMs" | "close" | "abandon"> & {
   readonly grant: { readonly activityCell: number | null; readonly pool: string };
   readonly toBackend: PeerReader & PeerWriter & { readonly peerBytes: number };
   readonly toClient: PeerReader & PeerWriter & { readonly peerBytes: number };
@@ -61,13 +61,15 @@ export class ConnectionWatch {
 
   /**
    * @param sinceLastMs since the last look at the connections of the same turn
+   * @param expiredMs tokens that end by then are over; null: none is
    * @returns whether the client is heard of: by bytes, or because nobody listens to it at the moment
    */
-  look(sinceLastMs: number, settings: SweepSettings): boolean {
+  look(sinceLastMs: number, settings: SweepSettings, expiredMs: number | null): boolean {
     this.#client.lookBehind();
     this.#backend.lookBehind();
     const isClientActive = this.#client.isHeard || this.#client.isPaused;
     if (!this.#connection.isEnding) this.#judge(this.#isNew ? 0 : sinceLastMs, settings);
+    if (!this.#connection.isEnding && this.#isExpired(expiredMs)) this.#connection.close("token_expired");
     this.#isNew = false;
     return isClientActive;
   }
@@ -86,6 +88,12 @@ export class ConnectionWatch {
     if (maxConnectionAge === null) return;
     const { max, jitter } = maxConnectionAge;
     if (this.#ageMs >= max * (1 - jitter * this.#ageFactor)) this.#connection.close("age");
+  }
+
+  /** By the date: a token's end may be many days away, and does not move when the thread is held up. */
+  #isExpired(expiredMs: number | null): boolean {
+    const { tokenExpiresAtMs } = this.#connection;
+    return expiredMs !== null && tokenExpiresAtMs !== null && tokenExpiresAtMs <= expiredMs;
   }
 
   #isIdle(elapsedMs: number, idleMs: number | null): boolean {

@@ -65,6 +65,11 @@ export class Connection implements PipeOwner {
     return this.#end !== null;
   }
 
+  /** Milliseconds since the epoch; null where the client's token never does, or it has none. */
+  get tokenExpiresAtMs(): number | null {
+    return this.#options.tokenExpiresAtMs;
+  }
+
   /** Begins the relay; `early` are bytes that either side sent before. */
   start(early: { readonly fromClient: Buffer; readonly fromBackend: Buffer }): void {
     if (early.fromClient.length > 0) this.toBackend.onData(early.fromClient);

@@ -79,6 +79,7 @@ export class Connections implements ConnectionObserver {
       activity,
       buffered,
       clock,
+      dateMs: () => Date.now(),
       onRoundTrip: (pool, side, roundTripMs) => reporter.roundTrip(pool, side, roundTripMs),
     });
   }
@@ -95,6 +96,7 @@ export class Connections implements ConnectionObserver {
       reservedBits: reservedBitsFor(extensions),
       closeTimeoutMs: timeouts.close,
       closeCodes: route.closeCodes,
+      tokenExpiresAtMs: upgrade.passport.token?.expiresAtMs ?? null,
       cells: this.#options.cells,
       observer: this,
     });
@@ -122,7 +124,9 @@ export class Connections implements ConnectionObserver {
 
   /** New settings: open connections follow them, their limits from the next message on. */
   configure(): void {
-    this.#keepalive.configure(this.#options.settings().config.timeouts);
+    const { timeouts, identity } = this.#options.settings().config;
+    const { jwt } = identity;
+    this.#keepalive.configure(timeouts, jwt?.closeOnExpiry === true ? jwt.leeway : null);
     for (const open of this.#open.values()) this.#limit(open);
   }
 

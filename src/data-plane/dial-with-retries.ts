@@ -9,6 +9,7 @@ import type { FailureKind, Grant } from "../shared-memory/channel.ts";
 import { answerForDropping, offerForDropping } from "../ws/extensions.ts";
 import { joinedHeader } from "../ws/handshake.ts";
 import type { AdmissionDesk } from "./admission-desk.ts";
+import type { Passport } from "./credentials/credentials.ts";
 import { backendHeaders, backendPath } from "./backend-headers.ts";
 import { mayDrop } from "./connection-limits.ts";
 import { Dial, type DialResult } from "./dial.ts";
@@ -17,7 +18,6 @@ import type { DialTarget } from "./dial-target.ts";
 import type { Client } from "./identify.ts";
 import type { PendingClient } from "./pending-client.ts";
 import type { Reporter } from "./reporter.ts";
-import type { RequestTarget } from "./routes.ts";
 import type { Settings } from "./settings.ts";
 
 /** Statuses that say of the backend, not of the request, that it cannot be served. */
@@ -28,7 +28,8 @@ export interface AdmittedUpgrade {
   readonly request: IncomingMessage;
   readonly pending: PendingClient;
   readonly settings: Settings;
-  readonly target: RequestTarget;
+  /** What of the request goes on. */
+  readonly passport: Passport;
   readonly route: RouteConfig;
   readonly client: Client;
   readonly requestId: string;
@@ -121,13 +122,14 @@ async function dialOnce(
   addresses: Grant["addresses"],
 ): Promise<DialResult | Refusal> {
   if (target === undefined) return new Refusal("no_backend");
-  const { request, pending, settings, route, client } = upgrade;
+  const { pending, settings, route, client } = upgrade;
+  const { rawHeaders, target: requestTarget } = upgrade.passport;
   const socket = pending.socket as Socket & Partial<Pick<TLSSocket, "encrypted">>;
   const headers = backendHeaders({
-    rawHeaders: request.rawHeaders,
+    rawHeaders,
     client,
     route,
-    target: upgrade.target,
+    target: requestTarget,
     dialTarget: target,
     isSecure: socket.encrypted === true,
     localPort: upgrade.localPort,
@@ -136,17 +138,17 @@ async function dialOnce(
     requestId: upgrade.requestId,
   });
   headers.push("Connection", "Upgrade", "Upgrade", "websocket");
-  const offer = joinedHeader(request.rawHeaders, "sec-websocket-extensions");
+  const offer = joinedHeader(rawHeaders, "sec-websocket-extensions");
   const isDropping = mayDrop(client.tier, route.id, settings);
   const offeredExtensions = isDropping ? offerForDropping(offer) : offer;
   if (isDropping) replaceHeader(headers, "Sec-WebSocket-Extensions", offeredExtensions);
   const dial = new Dial({
     target,
     addresses,
-    path: backendPath(route, upgrade.target, target),
+    path: backendPath(route, requestTarget, target),
     headers,
-    key: joinedHeader(request.rawHeaders, "sec-websocket-key") ?? "",
-    offeredProtocols: joinedHeader(request.rawHeaders, "sec-websocket-protocol"),
+    key: joinedHeader(rawHeaders, "sec-websocket-key") ?? "",
+    offeredProtocols: joinedHeader(rawHeaders, "sec-websocket-protocol"),
     offeredExtensions,
     answerExtensions: isDropping ? answerForDropping : null,
     handshakeTimeoutMs: settings.config.timeouts.backendHandshake,

@@ -8,6 +8,7 @@ import { Refusal } from "../errors.ts";
 import type { AdmitRequest } from "../shared-memory/channel.ts";
 import type { AdmissionDesk } from "./admission-desk.ts";
 import { affinityCookie, affinitySetCookie } from "./affinity-cookie.ts";
+import type { Passport } from "./credentials/credentials.ts";
 import { backendHeaders, backendPath } from "./backend-headers.ts";
 import { faultOf } from "./dial-failure.ts";
 import type { DialTarget } from "./dial-target.ts";
@@ -15,7 +16,6 @@ import type { Forwarder } from "./forwarder.ts";
 import type { Client } from "./identify.ts";
 import type { Reporter } from "./reporter.ts";
 import { requestIdOf } from "./request-id.ts";
-import type { RequestTarget } from "./routes.ts";
 import type { Settings } from "./settings.ts";
 
 /** A plain request that has its route and its client. */
@@ -23,7 +23,8 @@ export interface RoutedRequest {
   readonly request: IncomingMessage;
   readonly response: ServerResponse;
   readonly settings: Settings;
-  readonly target: RequestTarget;
+  /** What of the request goes on. */
+  readonly passport: Passport;
   readonly route: RouteConfig;
   readonly client: Client;
 }
@@ -63,7 +64,7 @@ export async function forwardWithRetries(
             response,
             target,
             addresses: grant.addresses,
-            path: backendPath(route, routed.target, target),
+            path: backendPath(route, routed.passport.target, target),
             headers: headersFor(routed, target, requestId),
             setCookie: affinitySetCookie(grant, request, client),
           });
@@ -82,13 +83,13 @@ export async function forwardWithRetries(
 }
 
 function headersFor(routed: RoutedRequest, dialTarget: DialTarget, requestId: string): string[] {
-  const { request, settings, target, route, client } = routed;
+  const { request, settings, passport, route, client } = routed;
   const socket = request.socket as Socket & Partial<Pick<TLSSocket, "encrypted">>;
   return backendHeaders({
-    rawHeaders: request.rawHeaders,
+    rawHeaders: passport.rawHeaders,
     client,
     route,
-    target,
+    target: passport.target,
     dialTarget,
     isSecure: socket.encrypted === true,
     localPort: socket.localPort ?? 0,

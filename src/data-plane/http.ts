@@ -66,10 +66,11 @@ export class PlainRequests {
       const route = settings.routes.match(target);
       pool = route.pool;
       if (route.http === "reject") throw new Refusal("http_rejected");
-      const client = identify(request, request.socket, settings);
+      const passport = await settings.credentials.check({ request, target, route });
+      const client = identify(request, request.socket, settings, passport.token);
       await forwardWithRetries(
         { desk, reporter, forwarder: this.#forwarder },
-        { request, response, settings, target, route, client },
+        { request, response, settings, passport, route, client },
       );
     } catch (error) {
       this.#refuse(request, response, error);

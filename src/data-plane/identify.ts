@@ -6,6 +6,7 @@ import type { Config } from "../config/schema.ts";
 import { Refusal } from "../errors.ts";
 import { joinedHeader } from "../ws/handshake.ts";
 import { clientAddress, plainAddress } from "./client-address.ts";
+import type { VerifiedToken } from "./credentials/token-verifier.ts";
 import { ipUser, networkOf } from "./identity-value.ts";
 import type { Settings } from "./settings.ts";
 
@@ -33,15 +34,22 @@ export interface Client {
  *
  * A user that is the address of an untrusted peer which forwards for others is many clients, and so is one
  * on a Unix socket of whom nobody has said an address.
+ *
+ * @param token null where none was shown, or none is asked for
  */
-export function identify(request: IncomingMessage, socket: Socket, settings: Settings): Client {
+export function identify(
+  request: IncomingMessage,
+  socket: Socket,
+  settings: Settings,
+  token: VerifiedToken | null,
+): Client {
   const peer = peerOf(socket);
   // A Unix socket can only be reached from this machine, by whom its file mode admits.
   const isPeerTrusted = peer === "" || settings.trustedProxies.has(peer);
   const forwarded = joinedHeader(request.rawHeaders, settings.config.clientIpHeader);
   const address =
     isPeerTrusted && forwarded !== undefined ? clientAddress(peer, forwarded, settings.trustedProxies) : peer;
-  const { user, tier } = settings.identity.find(request, isPeerTrusted);
+  const { user, tier } = settings.identity.find(request, isPeerTrusted, token);
   return {
     peer,
     isPeerTrusted,

@@ -6,7 +6,9 @@ import type { Config } from "../config/schema.ts";
 import type { IdentitySource } from "../config/schema-identity.ts";
 import { joinedHeader } from "../ws/handshake.ts";
 import { cookieValue } from "./cookies.ts";
+import type { VerifiedToken } from "./credentials/token-verifier.ts";
 import { isUsableIdentity, isUsableUser } from "./identity-value.ts";
+import { queryOf } from "./routes.ts";
 
 /** Null where no source yields one: then it is the address that counts, and the default tier. */
 interface FoundIdentity {
@@ -14,9 +16,9 @@ interface FoundIdentity {
   readonly tier: string | null;
 }
 
-/** A source that the request itself answers. */
+/** A source that the request itself answers, or the token that it has shown. */
 interface RequestSource extends IdentitySource {
-  readonly kind: "header" | "cookie" | "query";
+  readonly kind: "jwt" | "header" | "cookie" | "query";
 }
 
 const NOTHING: FoundIdentity = { user: null, tier: null };
@@ -38,10 +40,12 @@ export class IdentitySources {
   /**
    * The first usable value of each list. A tier that does not exist is none, and ends the search: who
    * says `platinum` where there is no such tier must not get what a weaker source says.
+   *
+   * @param token null where none was shown, or none is asked for
    */
-  find(request: IncomingMessage, isPeerTrusted: boolean): FoundIdentity {
+  find(request: IncomingMessage, isPeerTrusted: boolean, token: VerifiedToken | null): FoundIdentity {
     if (this.#user.length === 0 && this.#tier.length === 0) return NOTHING;
-    const clues = new Clues(request, isPeerTrusted);
+    const clues = new Clues(request, isPeerTrusted, token);
     const user = firstOf(this.#user, clues, isUsableUser);
     const tier = firstOf(this.#tier, clues, isUsableIdentity);
     return { user, tier: tier !== null && this.#tiers.has(tier) ? tier : null };
@@ -63,10 +67,9 @@ export function trustedHeaders({ clientIpHeader, identity }: Config): ReadonlySe
   return new Set(names.map((name) => name.toLowerCase().replaceAll("_", "-")));
 }
 
-/** Tokens, certificates and forward auth speak for a client by proofs; here is only what a request claims. */
 function isInRequest(source: IdentitySource): source is RequestSource {
   const { kind } = source;
-  return kind === "header" || kind === "cookie" || kind === "query";
+  return kind === "jwt" || kind === "header" || kind === "cookie" || kind === "query";
 }
 
 function firstOf(
@@ -85,17 +88,21 @@ function firstOf(
 class Clues {
   readonly #request: IncomingMessage;
   readonly #isPeerTrusted: boolean;
+  readonly #token: VerifiedToken | null;
   #query: URLSearchParams | null = null;
   #cookies: string | null = null;
 
-  constructor(request: IncomingMessage, isPeerTrusted: boolean) {
+  constructor(request: IncomingMessage, isPeerTrusted: boolean, token: VerifiedToken | null) {
     this.#request = request;
     this.#isPeerTrusted = isPeerTrusted;
+    this.#token = token;
   }
 
   /** What stands there, decoded; null where it is not there or not believed. */
   read({ kind, name }: RequestSource): string | null {
     switch (kind) {
+      case "jwt":
+        return this.#claim(name);
       case "header":
         return this.#isPeerTrusted ? this.#header(name) : null;
       case "cookie":
@@ -105,6 +112,14 @@ class Clues {
       default:
         return kind satisfies never;
     }
+  }
+
+  /** Text or a number; what else a claim may be names nobody. */
+  #claim(name: string): string | null {
+    const claims = this.#token?.claims ?? {};
+    const value = Object.hasOwn(claims, name) ? claims[name] : null;
+    if (typeof value === "number") return String(value);
+    return typeof value === "string" ? value : null;
   }
 
   /** A line that a proxy adds does not replace the client's own: of several none is believed. */
@@ -125,13 +140,6 @@ class Clues {
     this.#query ??= new URLSearchParams(queryOf(this.#request.url ?? ""));
     return this.#query.get(name);
   }
-}
-
-/** With its `?`; without a fragment, which HTTP does not know and Node lets pass. */
-function queryOf(url: string): string {
-  const [target = ""] = url.split("#", 1);
-  const start = target.indexOf("?");
-  return start === -1 ? "" : target.slice(start);
 }
 
 /** A piece of a string keeps all of it in memory; a user is kept for as long as its connection. */

@@ -27,6 +27,8 @@ interface KeepaliveOptions {
   readonly activity: Float64Array;
   readonly clock: Pick<SharedClock, "nowMs">;
   readonly buffered: Pick<BufferedBytesCells, "set">;
+  /** Milliseconds since the epoch. */
+  readonly dateMs: () => number;
   readonly onRoundTrip: RoundTripObserver;
 }
 
@@ -45,6 +47,8 @@ export class Keepalive {
     periodMs: MAX_PERIOD_MS,
     timeouts: { idle: null, ping: null, slowConsumer: null, maxConnectionAge: null },
   };
+  /** How long after a token's end its connection is closed; null: never. */
+  #tokenLeewayMs: number | null = null;
   #connections = 0;
   /** Of the turn that a new connection joins. */
   #joining = 0;
@@ -62,8 +66,13 @@ export class Keepalive {
     }));
   }
 
-  /** New timeouts count from the next look on, for what is open as well. */
-  configure(timeouts: SweepSettings["timeouts"]): void {
+  /**
+   * New timeouts count from the next look on, for what is open as well.
+   *
+   * @param tokenLeewayMs how long after a token's end its connection is closed; null: never
+   */
+  configure(timeouts: SweepSettings["timeouts"], tokenLeewayMs: number | null = null): void {
+    this.#tokenLeewayMs = tokenLeewayMs;
     const { idle, ping, slowConsumer, maxConnectionAge } = timeouts;
     const times = [idle, ping?.interval, ping?.timeout, slowConsumer, maxConnectionAge?.max];
     const shortest = Math.min(...times.map((time) => time ?? Number.POSITIVE_INFINITY));
@@ -108,15 +117,16 @@ export class Keepalive {
     const turn = this.#turns[this.#looking];
     this.#looking = (this.#looking + 1) % TURNS;
     if (turn === undefined) return;
-    const { activity, clock } = this.#options;
+    const { activity, clock, dateMs } = this.#options;
     const nowMs = clock.nowMs();
+    const expiredMs = this.#tokenLeewayMs === null ? null : dateMs() - this.#tokenLeewayMs;
     const longestMs = MAX_PERIODS_PER_LOOK * this.#settings.periodMs;
     const elapsedMs = Math.min(nowMs - turn.lookedAtMs, longestMs);
     turn.lookedAtMs = nowMs;
     turn.clientBytes = 0;
     turn.backendBytes = 0;
     for (const [{ grant }, watch] of turn.watches) {
-      const isClientActive = watch.look(elapsedMs, this.#settings);
+      const isClientActive = watch.look(elapsedMs, this.#settings, expiredMs);
       if (isClientActive && grant.activityCell !== null) activity[grant.activityCell] = nowMs;
       turn.clientBytes += watch.clientBufferedBytes;
       turn.backendBytes += watch.backendBufferedBytes;

@@ -24,6 +24,8 @@ export function refusalAnswer(refusal: Refusal): {
     "Content-Length": String(Buffer.byteLength(body)),
   };
   if (status === 429 || status === 503) headers["Retry-After"] = String(jitteredRetryAfter());
+  // RFC 9110 §15.5.2: a 401 says how to do better.
+  if (refusal.challenge !== null) headers["WWW-Authenticate"] = refusal.challenge;
   // RFC 9110 §15.5.22: a 426 says what to upgrade to.
   if (status === 426) headers["Upgrade"] = "websocket";
   if (status === 426 && refusal.code === "bad_upgrade") headers["Sec-WebSocket-Version"] = "13";

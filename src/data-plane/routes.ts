@@ -76,6 +76,13 @@ export function parseTarget(url: string, hostHeader: string): RequestTarget {
   return { host: hostName(authority ?? hostHeader), path, rawPath, authority };
 }
 
+/** With its `?`; without a fragment, which HTTP does not know and Node lets pass. */
+export function queryOf(url: string): string {
+  const [target = ""] = url.split("#", 1);
+  const start = target.indexOf("?");
+  return start === -1 ? "" : target.slice(start);
+}
+
 function decodePath(path: string): string {
   if (!path.includes("%")) return path;
   try {

@@ -5,6 +5,8 @@ import type { TierConfig } from "../config/schema-limits.ts";
 import { affinityCookieNames } from "./affinity-cookie.ts";
 import { TrustedProxies } from "./client-address.ts";
 import type { DialTarget } from "./dial-target.ts";
+import { Credentials } from "./credentials/credentials.ts";
+import { KeySets } from "./credentials/key-sets.ts";
 import { DialTargets } from "./dial-targets.ts";
 import { IdentitySources, trustedHeaders } from "./identity-sources.ts";
 import { Origins } from "./origins.ts";
@@ -20,6 +22,7 @@ export class Settings {
   /** Names of the pools' own cookies. */
   readonly affinityCookies: ReadonlySet<string>;
   readonly identity: IdentitySources;
+  readonly credentials: Credentials;
   /** The tier of users that no source gives another. */
   readonly defaultTier: string;
   readonly #targets: DialTargets;
@@ -27,8 +30,9 @@ export class Settings {
   /**
    * Throws where a file that the configuration names cannot be read or used.
    * @param targets the thread's, which take over the new list of backends
+   * @param keySets the thread's
    */
-  constructor(config: Config, targets = new DialTargets()) {
+  constructor(config: Config, targets = new DialTargets(), keySets = new KeySets(() => {})) {
     this.config = config;
     this.routes = new Routes(config.routes);
     this.origins = new Origins(config.routes);
@@ -36,6 +40,7 @@ export class Settings {
     this.trustedHeaders = trustedHeaders(config);
     this.affinityCookies = affinityCookieNames(config);
     this.identity = new IdentitySources(config);
+    this.credentials = new Credentials(config, keySets);
     this.defaultTier = Object.entries(config.tiers).find(([, tier]) => tier.default)?.[0] ?? "default";
     this.#targets = targets;
     targets.configure(config.pools);

@@ -1,6 +1,7 @@
 // Writes the 101 to the client: the backend's own answer, hop-by-hop lines made ours.
 
 import type { Socket } from "node:net";
+import { joinedHeader } from "../ws/handshake.ts";
 import { answerHeaders } from "./answer-headers.ts";
 
 /**
@@ -20,4 +21,14 @@ export function writeSwitchingProtocols(
     head += `${headers[i]}: ${headers[i + 1]}\r\n`;
   }
   socket.write(`${head}\r\n`, "latin1");
+}
+
+/**
+ * The answer with this subprotocol where the backend has selected none: a browser that has offered some ends
+ * the connection unless it gets one.
+ */
+export function withProtocol(rawHeaders: readonly string[], protocol: string | null): readonly string[] {
+  if (protocol === null || joinedHeader(rawHeaders, "sec-websocket-protocol") !== undefined)
+    return rawHeaders;
+  return [...rawHeaders, "Sec-WebSocket-Protocol", protocol];
 }

@@ -19,7 +19,7 @@ import type { Reporter } from "./reporter.ts";
 import { requestIdOf } from "./request-id.ts";
 import { parseTarget, type RequestTarget } from "./routes.ts";
 import type { Settings } from "./settings.ts";
-import { writeSwitchingProtocols } from "./switching-protocols.ts";
+import { withProtocol, writeSwitchingProtocols } from "./switching-protocols.ts";
 
 export interface UpgradeContext {
   readonly settings: () => Settings;
@@ -48,7 +48,8 @@ export async function onUpgrade(
     const route = settings.routes.match(target);
     pool = route.pool;
     checkOrigin({ request, target, route, settings, reporter });
-    const client = identify(request, socket, settings);
+    const passport = await settings.credentials.check({ request, target, route });
+    const client = identify(request, socket, settings, passport.token);
     const requestId = requestIdOf(request, client.isPeerTrusted);
     const { tier, user } = client;
     grant = await desk.admit(
@@ -69,7 +70,7 @@ export async function onUpgrade(
       request,
       pending,
       settings,
-      target,
+      passport,
       route,
       client,
       requestId,
@@ -89,7 +90,7 @@ export async function onUpgrade(
         status,
       });
     }
-    writeSwitchingProtocols(socket, dialed.rawHeaders, setCookie);
+    writeSwitchingProtocols(socket, withProtocol(dialed.rawHeaders, passport.ownProtocol), setCookie);
     desk.opened(grant, performance.now() - startedAtMs);
     connections.start(admitted, dialed);
   } catch (error) {
@@ -101,7 +102,9 @@ export async function onUpgrade(
     const early = pending.release();
     const { limits, timeouts } = settings.config;
     if (limits.rejectWith === "close" && refusal.closeCode !== null && socket.writable) {
-      refuseByClose({ request, socket, head: early, refusal, closeTimeoutMs: timeouts.close });
+      const hasTokenProtocols = settings.credentials.areInProtocols;
+      const closeTimeoutMs = timeouts.close;
+      refuseByClose({ request, socket, head: early, refusal, closeTimeoutMs, hasTokenProtocols });
     } else {
       refuseUpgrade(request, socket, refusal);
     }

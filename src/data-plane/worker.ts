@@ -11,6 +11,7 @@ import { CounterBlock } from "../shared-memory/counters.ts";
 import { reportEventLoopDelay } from "../shared-memory/event-loop-delay.ts";
 import { AdmissionDesk } from "./admission-desk.ts";
 import { Connections } from "./connections.ts";
+import { KeySets } from "./credentials/key-sets.ts";
 import { DialTargets } from "./dial-targets.ts";
 import { PlainRequests } from "./http.ts";
 import { Listener } from "./listener.ts";
@@ -27,6 +28,7 @@ class DataPlane {
   readonly #buckets = new BucketView();
   readonly #listeners: Listener[] = [];
   readonly #targets: DialTargets;
+  readonly #keySets: KeySets;
   #settings: Settings | null = null;
 
   constructor(channel: Channel<ToControl>, setup: WorkerSetup) {
@@ -34,6 +36,7 @@ class DataPlane {
     this.#targets = new DialTargets(setup);
     this.#desk = new AdmissionDesk(channel);
     this.#reporter = new Reporter(channel, () => this.#current().config.log.access);
+    this.#keySets = new KeySets((level, message, fields) => this.#reporter.log(level, message, fields));
     for (const segment of setup.bucketSegments) this.#buckets.addSegment(segment);
     this.#connections = new Connections({
       desk: this.#desk,
@@ -91,7 +94,7 @@ class DataPlane {
   #configure(version: number, config: Config): void {
     let error: string | null = null;
     try {
-      this.#settings = new Settings(config, this.#targets);
+      this.#settings = new Settings(config, this.#targets, this.#keySets);
       this.#connections.configure();
       for (const listener of this.#listeners) listener.configure(config);
     } catch (cause) {

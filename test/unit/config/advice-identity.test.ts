@@ -64,3 +64,13 @@ describe("a tier that the client can choose", () => {
     expect(warningsOf(identity, "tiers: { a: { default: true, messages: 5/s } }")).toEqual([]);
   });
 });
+
+const identityOf = (secret: string) => `identity: { jwt: { secret: ${secret} } }`;
+
+test("a short secret of tokens is warned of, by its bytes and without its text", () => {
+  const warning =
+    "f:3:28: warning: identity.jwt.secret: is shorter than 32 bytes: it can be guessed from any token";
+  expect(warningsOf(identityOf("x".repeat(31)))).toEqual([warning]);
+  expect(warningsOf(identityOf("x".repeat(32)))).toEqual([]);
+  expect(warningsOf(identityOf("ü".repeat(16)))).toEqual([]);
+});

@@ -4,6 +4,7 @@ import { resolve } from "node:path";
 import { describe, expect, test } from "vitest";
 import { formatProblem, loadConfig, type LoadResult, parseConfig } from "../../../src/config/load.ts";
 import type { BackendConfig } from "../../../src/config/schema.ts";
+import { edKeys } from "../../support/tokens.ts";
 
 const LISTENERS = 'listeners: [":8080"]\n';
 
@@ -222,7 +223,12 @@ identity: { jwt: { publicKey: jwt.pem } }
 pidFile: weir.pid
 state: { file: state.json }`;
     const more = '- { id: "${file:id}", url: "wss://b", tls: { ca: other.crt } }';
-    const loaded = load(pools, { "conf/more.yaml": more, "conf/token": "a long token", "conf/id": "b" });
+    const loaded = load(pools, {
+      "conf/more.yaml": more,
+      "conf/token": "a long token",
+      "conf/id": "b",
+      "conf/jwt.pem": edKeys().publicPem,
+    });
     const names = [
       "weir.yaml",
       "token",

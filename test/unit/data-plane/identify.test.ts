@@ -19,7 +19,6 @@ const header = { header: "x-user-id" };
 const cookie = { cookie: "uid", unsigned: true };
 const query = { query: "user", unsigned: true };
 
-/** Only tokens, which are not looked at here. */
 const JWT = { user: [{ jwt: "sub" }], jwt: { secret: "s" } };
 
 interface Asked {
@@ -29,6 +28,8 @@ interface Asked {
   readonly url?: string;
   /** Name, value, name, value …, one character a byte. */
   readonly headers?: readonly string[];
+  /** Of the token that was verified. */
+  readonly claims?: Readonly<Record<string, unknown>>;
 }
 
 describe("a user", () => {
@@ -51,7 +52,7 @@ describe("a user", () => {
     ["ip comes first", { identity: { user: ["ip", query] }, url: "/?user=q" }, `ip:${STRANGER}`],
     ["no source yields one, with ip or without", { identity: { user: [query] } }, `ip:${STRANGER}`],
     ["nothing is configured", { url: "/?user=q", headers: ["X-User-Id", "h"] }, `ip:${STRANGER}`],
-    ["the source is not built yet", { identity: JWT, url: "/?user=q" }, `ip:${STRANGER}`],
+    ["there is no token", { identity: JWT, url: "/?user=q" }, `ip:${STRANGER}`],
   ];
   test.each(ends)("is the address where %s", (_, asked, user) => expect(ask(asked).user).toBe(user));
 
@@ -212,7 +213,55 @@ describe("a peer whose address is not known", () => {
   test("on a TCP socket that was reset is refused as gone", () => {
     const { settings, request } = prepare({ identity: { user: [header] }, headers: ["X-User-Id", "ann"] });
     const reset = socketWith({ remoteAddress: undefined, localAddress: "10.0.0.9" });
-    expect(() => identify(request, reset, settings)).toThrow(new Refusal("client_gone"));
+    expect(() => identify(request, reset, settings, null)).toThrow(new Refusal("client_gone"));
+  });
+});
+
+describe("a token", () => {
+  const jwt = { secret: "s" };
+  const identity = {
+    user: [{ jwt: "sub" }, { header: "x-user-id" }, "ip"],
+    tier: [{ jwt: "plan" }, { jwt: "https://example.com/plan" }],
+    jwt,
+  };
+
+  type Row = [what: string, claims: Readonly<Record<string, unknown>>, user: string, tier: string];
+  const rows: Row[] = [
+    ["text", { sub: "ann", plan: "vip" }, "ann", "vip"],
+    ["a number", { sub: 42 }, "42", "guest"],
+    ["a URL for a name", { sub: "ann", "https://example.com/plan": "vip" }, "ann", "vip"],
+    ["a tier that does not exist", { sub: "ann", plan: "platinum" }, "ann", "guest"],
+  ];
+  test.each(rows)("names user and tier by claims that are %s", (_, claims, user, tier) => {
+    expect(ask({ identity, claims })).toMatchObject({ user, tier });
+  });
+
+  test.each([
+    ["no claim", {}],
+    ["null", { sub: null }],
+    ["a switch", { sub: true }],
+    ["a list", { sub: ["ann"] }],
+    ["a mapping", { sub: { toString: "ann" } }],
+    ["an empty text", { sub: "" }],
+    ["an address", { sub: "ip:10.0.0.1" }],
+    ["an address in capitals", { sub: "IP:10.0.0.1" }],
+    ["a header", { sub: "ann\r\nX-Weir-Tier: vip" }],
+    ["NUL", { sub: "a\0b" }],
+    ["a lone surrogate", { sub: "a\ud800" }],
+    ["too long", { sub: "x".repeat(MAX_IDENTITY_BYTES + 1) }],
+  ])("names nobody by a claim that is %s", (_, claims) => {
+    expect(ask({ identity, claims })).toMatchObject({ user: `ip:${STRANGER}`, tier: "guest" });
+    const headers = ["X-User-Id", "bob"];
+    expect(ask({ identity, claims, headers, peer: TRUSTED }).user).toBe("bob");
+  });
+
+  test.each(["constructor", "__proto__", "toString"])("has no claim %s unless it has", (name) => {
+    expect(ask({ identity: { user: [{ jwt: name }], jwt }, claims: {} }).user).toBe(`ip:${STRANGER}`);
+  });
+
+  test("goes before a header of a trusted peer where it is named first", () => {
+    const headers = ["X-User-Id", "bob"];
+    expect(ask({ identity, claims: { sub: "ann" }, headers, peer: TRUSTED }).user).toBe("ann");
   });
 });
 
@@ -266,7 +315,8 @@ function ask(asked: Asked): Client {
     remoteAddress: isUnix ? undefined : peer,
     localAddress: isUnix ? undefined : "10.0.0.9",
   };
-  return identify(request, socketWith(ends), settings);
+  const token = asked.claims === undefined ? null : { claims: asked.claims, expiresAtMs: null };
+  return identify(request, socketWith(ends), settings, token);
 }
 
 function prepare({ identity = {}, config = {}, headers = [], url = "/" }: Asked) {

@@ -45,6 +45,7 @@ class FakeConnection {
   readonly toBackend = new FakePipe();
   readonly toClient = new FakePipe();
   readonly ends: string[] = [];
+  tokenExpiresAtMs: number | null = null;
 
   constructor(activityCell: number | null) {
     this.grant = { activityCell, pool: "chat" };
@@ -86,6 +87,7 @@ beforeEach(() => {
     activity: cells,
     clock: { nowMs: () => performance.now() - startMs + heldUpMs },
     buffered: { set: (client, backend) => (buffered = { client, backend }) },
+    dateMs: () => Date.now(),
     onRoundTrip: (...told) => void roundTrips.push(told),
   });
 });
@@ -97,6 +99,12 @@ afterEach(() => {
 function started(activityCell: number | null = null): FakeConnection {
   const connection = new FakeConnection(activityCell);
   keepalive.start(connection.watched);
+  return connection;
+}
+
+function startedUntil(tokenExpiresAtMs: number | null): FakeConnection {
+  const connection = started();
+  connection.tokenExpiresAtMs = tokenExpiresAtMs;
   return connection;
 }
 
@@ -374,6 +382,53 @@ describe("the age", () => {
     keepalive.configure({ ...off, maxConnectionAge: { max: 40_000, jitter: 0 } });
     vi.advanceTimersByTime(2_000);
     expect(connection.ends).toEqual(["age"]);
+  });
+});
+
+describe("a token's end", () => {
+  const DAY_MS = 24 * 3_600_000;
+
+  test("ends the connection within a period, and the leeway later", () => {
+    keepalive.configure(off, 5_000);
+    const connection = startedUntil(Date.now() + 10_000);
+    vi.advanceTimersByTime(14_990);
+    expect(connection.ends).toEqual([]);
+    vi.advanceTimersByTime(PERIOD_MS);
+    expect(connection.ends).toEqual(["token_expired"]);
+    vi.advanceTimersByTime(10 * PERIOD_MS);
+    expect(connection.ends).toEqual(["token_expired"]);
+  });
+
+  test("may be further away than a timer can count", () => {
+    keepalive.configure(off, 0);
+    const connection = startedUntil(Date.now() + 60 * DAY_MS);
+    const forever = startedUntil(Number.MAX_SAFE_INTEGER);
+    vi.setSystemTime(Date.now() + 59 * DAY_MS);
+    vi.advanceTimersByTime(2 * PERIOD_MS);
+    expect(connection.ends).toEqual([]);
+    vi.setSystemTime(Date.now() + DAY_MS);
+    vi.advanceTimersByTime(2 * PERIOD_MS);
+    expect(connection.ends).toEqual(["token_expired"]);
+    expect(forever.ends).toEqual([]);
+  });
+
+  test("that came while the connection was made ends it at once", () => {
+    keepalive.configure(off, 0);
+    const connection = startedUntil(Date.now() - 1);
+    vi.advanceTimersByTime(PERIOD_MS);
+    expect(connection.ends).toEqual(["token_expired"]);
+  });
+
+  test("ends nothing where closeOnExpiry is off or there is no end, until a reload turns it on", () => {
+    keepalive.configure(off, null);
+    const connection = startedUntil(Date.now() + 1_000);
+    const endless = startedUntil(null);
+    vi.advanceTimersByTime(10_000);
+    expect(connection.ends).toEqual([]);
+    keepalive.configure(off, 0);
+    vi.advanceTimersByTime(PERIOD_MS);
+    expect(connection.ends).toEqual(["token_expired"]);
+    expect(endless.ends).toEqual([]);
   });
 });
 

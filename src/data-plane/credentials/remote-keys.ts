@@ -1,0 +1,93 @@
+// The public keys of a JWKS URL, fetched when they are needed and kept: for as long as they are fresh, a while
+// longer where the URL does not answer, and fetched again when a token names a key that is not among them.
+
+import type { FlattenedJWSInput, JWSHeaderParameters, LocalJWKSet } from "jose";
+import { Refusal } from "../../errors.ts";
+import { loadJose } from "./jose.ts";
+
+/** After this the keys are fetched anew, beside their use. */
+const FRESH_MS = 10 * 60_000;
+
+/** After this they are not used any more: who could have withdrawn them has not been heard of. */
+const USABLE_MS = 60 * 60_000;
+
+/** A flood of tokens with invented keys is no flood of fetches. */
+const COOLDOWN_MS = 30_000;
+
+/** The same while the URL does not answer. */
+const RETRY_MS = 1_000;
+
+interface RemoteKeysOptions {
+  /** Resolves with the body of the URL. */
+  readonly fetch: () => Promise<string>;
+  /** Monotonic milliseconds. */
+  readonly now: () => number;
+  /** Told when fetching begins to fail, and with null when it works again. */
+  readonly onHealth: (failure: Error | null) => void;
+}
+
+export class RemoteKeys {
+  readonly #options: RemoteKeysOptions;
+  #keys: LocalJWKSet | null = null;
+  #fetchedAtMs = Number.NEGATIVE_INFINITY;
+  #triedAtMs = Number.NEGATIVE_INFINITY;
+  #isFailing = false;
+  #fetching: Promise<void> | null = null;
+
+  constructor(options: RemoteKeysOptions) {
+    this.#options = options;
+  }
+
+  /**
+   * The key for a token with this header, for `jwtVerify`. Throws Refusal `auth_unavailable` where there are
+   * no keys, and what the key set of `jose` throws where none or several fit.
+   */
+  readonly keyFor = async (header: JWSHeaderParameters, token: FlattenedJWSInput) => {
+    const { errors } = await loadJose();
+    if (this.#ageMs >= USABLE_MS) await this.#refresh(RETRY_MS);
+    else if (this.#ageMs >= FRESH_MS) void this.#refresh(RETRY_MS);
+    const keys = this.#usable();
+    try {
+      return await keys(header, token);
+    } catch (error) {
+      if (!(error instanceof errors.JWKSNoMatchingKey)) throw error;
+    }
+    // It may have been made since: keys are rotated.
+    await this.#refresh(COOLDOWN_MS);
+    return this.#usable()(header, token);
+  };
+
+  get #ageMs(): number {
+    return this.#options.now() - this.#fetchedAtMs;
+  }
+
+  #usable(): LocalJWKSet {
+    if (this.#keys !== null && this.#ageMs < USABLE_MS) return this.#keys;
+    throw new Refusal("auth_unavailable", {
+      message: "the keys that tokens are verified with cannot be had",
+    });
+  }
+
+  /** Never rejects. Those who ask meanwhile share one fetch; nobody asks again within `intervalMs`. */
+  #refresh(intervalMs: number): Promise<void> {
+    if (this.#fetching === null && this.#options.now() - this.#triedAtMs >= intervalMs) {
+      this.#triedAtMs = this.#options.now();
+      this.#fetching = this.#fetch().finally(() => (this.#fetching = null));
+    }
+    return this.#fetching ?? Promise.resolve();
+  }
+
+  async #fetch(): Promise<void> {
+    const { createLocalJWKSet } = await loadJose();
+    try {
+      this.#keys = createLocalJWKSet(JSON.parse(await this.#options.fetch()));
+      this.#fetchedAtMs = this.#options.now();
+      if (this.#isFailing) this.#options.onHealth(null);
+      this.#isFailing = false;
+    } catch (error) {
+      const isNews = !this.#isFailing;
+      this.#isFailing = true;
+      if (isNews) this.#options.onHealth(error instanceof Error ? error : new Error(String(error)));
+    }
+  }
+}
