@@ -5,6 +5,7 @@ import { createHash, timingSafeEqual } from "node:crypto";
 import type http from "node:http";
 import type { AdminConfig } from "../config/schema.ts";
 import { type Answer, refusal } from "./answer.ts";
+import { isDashboardFile } from "./dashboard-files.ts";
 
 /** Open without a token: orchestrators probe them. */
 const OPEN_PATHS = new Set(["/healthz", "/readyz"]);
@@ -46,7 +47,10 @@ function foreignSite({ headers }: http.IncomingMessage, hosts: readonly string[]
 }
 
 function isOpen(path: string, { anonymous }: AdminConfig): boolean {
-  return OPEN_PATHS.has(path) || (path === "/metrics" && anonymous.includes("metrics"));
+  // The dashboard itself asks for the token.
+  return (
+    OPEN_PATHS.has(path) || isDashboardFile(path) || (path === "/metrics" && anonymous.includes("metrics"))
+  );
 }
 
 /** Its bytes; null where none is presented. */

@@ -1,5 +1,5 @@
-// The admin server, on an address of its own: liveness, readiness, metrics, the JSON API and its WebSockets.
-// It answers only requests that a browser on another site cannot have made.
+// The admin server, on an address of its own: liveness, readiness, metrics, the dashboard, the JSON API and
+// its WebSockets. It answers only requests that a browser on another site cannot have made.
 
 import http from "node:http";
 import type { AddressInfo } from "node:net";
@@ -12,6 +12,7 @@ import { judge } from "./access.ts";
 import { type Answer, json, refusal, send, sendBare } from "./answer.ts";
 import { ApiError } from "./api/endpoint.ts";
 import type { Router } from "./api/router.ts";
+import { dashboardFile } from "./dashboard-files.ts";
 import type { Metrics } from "./metrics.ts";
 import type { Sockets } from "./sockets.ts";
 import { WrongTokens } from "./wrong-tokens.ts";
@@ -136,7 +137,7 @@ export class AdminServer {
         return { status: 200, type: exposition.contentType, body: await exposition.text() };
       }
       default:
-        return refusal(404, "not_found", "no such endpoint");
+        return (await dashboardFile(pathname)) ?? refusal(404, "not_found", "no such endpoint");
     }
   }
 

@@ -66,7 +66,7 @@ function instructions(url: string, adminUrl: string): string {
 Two chat backends, server1 and server2, and Weir in front of them.
 
   the page, through Weir   ${url}/
-  the admin server         ${adminUrl}/readyz
+  the dashboard            ${adminUrl}/
   the metrics              ${adminUrl}/metrics
 
 Open the page: chat, open ten more connections to see them spread over both backends, let a backend

@@ -38,7 +38,7 @@ describe("the admin server", () => {
     expect(await ask(weir, "/healthz")).toMatchObject({ status: 200, body: expect.stringContaining("ok") });
     expect((await ask(weir, "/readyz")).status).toBe(200);
     expect((await ask(weir, "/readyz?verbose")).status).toBe(200);
-    for (const path of ["/", "/metric", "/metrics/", "/..", "/healthz/x"]) {
+    for (const path of ["/metric", "/metrics/", "/healthz/x", "/dashboard", "/dashboard/../server.ts"]) {
       const { status, body } = await ask(weir, path);
       expect([path, status]).toEqual([path, 404]);
       expect(body).toContain('"error":"not_found"');

@@ -12,6 +12,7 @@ test("the demo prints its addresses, spreads connections, and says goodbye with 
   expect(page.status).toBe(200);
   expect(await page.text()).toContain("<title>Weir demo</title>");
   expect((await fetch(`${adminUrl}/readyz`)).status).toBe(200);
+  expect(await (await fetch(`${adminUrl}/`)).text()).toContain("<title>Weir</title>");
 
   const urlOf = (user: number): string => `${pageUrl.replace("http", "ws")}?user=${user}`;
   const clients = await Promise.all([1, 2, 3, 4].map((user) => openClient(urlOf(user))));
@@ -69,7 +70,7 @@ test.skipIf(isMissing(chromium))(
 
 async function startDemo(): Promise<{ demo: SpawnedWeir; pageUrl: string; adminUrl: string }> {
   const demo = spawnMain(["demo", "--port", "0", "--admin-port", "0"]);
-  const pattern = /through Weir\s+(?<page>http\S+)\s+the admin server\s+(?<admin>http\S+)\/readyz/;
+  const pattern = /through Weir\s+(?<page>http\S+)\s+the dashboard\s+(?<admin>http\S+)\//;
   const printed = await demo.untilPrinted(pattern);
   return { demo, pageUrl: printed.groups?.["page"] ?? "", adminUrl: printed.groups?.["admin"] ?? "" };
 }
