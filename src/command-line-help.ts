@@ -13,6 +13,8 @@ export const HELP = `Weir balances WebSocket connections over backends.
 
 Talking to a Weir that runs:
 
+  weir status [--json]                what it does at the moment
+  weir top [--once]                   the same, live; q or Ctrl-C ends it
   weir drain POOL/BACKEND [--wait[=DURATION]]
                                       no new work for a backend; --wait ends when it is empty
   weir activate POOL/BACKEND          give it work again

@@ -13,6 +13,8 @@ export type Command =
 
 /** A command for a Weir that runs. */
 export type RemoteCommand = { readonly remote: RemoteOptions } & (
+  | { readonly name: "status"; readonly json: boolean }
+  | { readonly name: "top"; readonly once: boolean }
   | { readonly name: "drain"; readonly backend: BackendName; readonly waitMs: number | null }
   | { readonly name: "activate"; readonly backend: BackendName }
   | { readonly name: "reload" }
@@ -59,6 +61,8 @@ const OPTIONS = {
   admin: { type: "string" },
   token: { type: "string" },
   "token-file": { type: "string" },
+  json: { type: "boolean" },
+  once: { type: "boolean" },
   wait: { type: "boolean" },
   help: { type: "boolean", short: "h" },
   version: { type: "boolean", short: "v" },
@@ -82,6 +86,8 @@ const COMMANDS: Readonly<Record<string, CommandShape>> = {
   check: { options: ["config", "against", ...REMOTE] },
   demo: { options: ["port", "admin-port"] },
   schema: { options: [] },
+  status: { options: ["json", ...REMOTE] },
+  top: { options: ["once", ...REMOTE] },
   drain: { options: ["wait", ...REMOTE], operand: "POOL/BACKEND" },
   activate: { options: [...REMOTE], operand: "POOL/BACKEND" },
   reload: { options: [...REMOTE] },
@@ -139,6 +145,10 @@ function toCommand(command: string, values: Values, operand: string): Command {
 function remoteCommand(command: string, values: Values, operand: string): RemoteCommand {
   const remote = remoteOptions(values);
   switch (command) {
+    case "status":
+      return { name: "status", remote, json: values.json.length > 0 };
+    case "top":
+      return { name: "top", remote, once: values.once.length > 0 };
     case "drain":
       return { name: "drain", remote, backend: backendName(operand), waitMs: waitMs(values) };
     case "activate":

@@ -42,6 +42,8 @@ async function main(args: readonly string[]): Promise<void> {
     case "run":
       await run(command.source);
       return;
+    case "status":
+    case "top":
     case "check-against":
     case "drain":
     case "activate":

@@ -2,6 +2,7 @@
 
 import { Agent, type Dispatcher, request } from "undici";
 import { ExitCode, FatalError } from "../errors.ts";
+import { plain } from "./plain-text.ts";
 import type { Remote } from "./remote.ts";
 
 type Method = "GET" | "POST" | "PUT";
@@ -76,7 +77,7 @@ async function answerTo(
 }
 
 /** Undefined for what is no JSON. */
-function parsed(text: string): unknown {
+export function parsed(text: string): unknown {
   try {
     return JSON.parse(text);
   } catch {
@@ -84,7 +85,7 @@ function parsed(text: string): unknown {
   }
 }
 
-function unreachable({ shown }: Remote, error: unknown): FatalError {
+export function unreachable({ shown }: Remote, error: unknown): FatalError {
   const code = codeOf(error);
   const reason = REASONS[code] ?? (error instanceof Error ? error.message : String(error));
   return new FatalError(
@@ -112,7 +113,7 @@ function codeOf(error: unknown): string {
   return error instanceof Error && "code" in error ? String(error.code) : "";
 }
 
-function refused({ shown, token }: Remote, { status, body }: Answer): FatalError {
+export function refused({ shown, token }: Remote, { status, body }: Answer): FatalError {
   const message = messageOf(body);
   if (status === 401) {
     const advice =
@@ -127,13 +128,8 @@ function refused({ shown, token }: Remote, { status, body }: Answer): FatalError
       ExitCode.unavailable,
     );
   }
-  if (status === 403) {
-    return new FatalError(
-      `Weir at ${shown} refuses: ${message}; ask it by a loopback address, or by a name in its admin.hosts`,
-      ExitCode.noPermission,
-    );
-  }
-  return new FatalError(`Weir refuses: ${message}`, ExitCode.usage);
+  const exitCode = status === 403 ? ExitCode.noPermission : ExitCode.usage;
+  return new FatalError(plain(`Weir at ${shown} refuses: ${message}`), exitCode);
 }
 
 /** What a refusal of the API says; null where it is none. */

@@ -7,14 +7,19 @@ import { activate, drain } from "./backend.ts";
 import { checkAgainst } from "./check-against.ts";
 import type { Output } from "./output.ts";
 import { reload } from "./reload.ts";
-import { resolveRemote } from "./remote.ts";
+import { type Remote, resolveRemote } from "./remote.ts";
+import { status } from "./status.ts";
+import { top, topOnce } from "./top.ts";
+
+/** Cells of a line where no terminal says how many it has. */
+const DEFAULT_WIDTH = 120;
 
 /** Throws UsageError, and FatalError with what went wrong. */
 export async function runRemote(command: RemoteCommand): Promise<number> {
   const remote = resolveRemote(command.remote, process.env);
   const client = new AdminClient(remote);
   try {
-    return await runWith(client, command, {
+    return await runWith(client, remote, command, {
       print: (line) => void process.stdout.write(`${line}\n`),
       complain: (line) => void process.stderr.write(`${line}\n`),
     });
@@ -23,8 +28,21 @@ export async function runRemote(command: RemoteCommand): Promise<number> {
   }
 }
 
-async function runWith(client: AdminClient, command: RemoteCommand, output: Output): Promise<number> {
+async function runWith(
+  client: AdminClient,
+  remote: Remote,
+  command: RemoteCommand,
+  output: Output,
+): Promise<number> {
+  const isColoured = process.stdout.isTTY && !process.env.NO_COLOR;
   switch (command.name) {
+    case "status": {
+      const view = { address: remote.shown, width: width(), isStyled: isColoured, json: command.json };
+      return await status(client, view, output);
+    }
+    case "top":
+      if (command.once || !process.stdout.isTTY) return await topOnce(remote, width(), output);
+      return await top(remote, isColoured);
     case "check-against":
       return await checkAgainst(client, command.file, output);
     case "reload":
@@ -36,4 +54,10 @@ async function runWith(client: AdminClient, command: RemoteCommand, output: Outp
     default:
       return command satisfies never;
   }
+}
+
+/** Of the terminal, else what COLUMNS says. */
+function width(): number {
+  const given = Number(process.env.COLUMNS);
+  return process.stdout.columns ?? (Number.isInteger(given) && given > 0 ? given : DEFAULT_WIDTH);
 }

@@ -155,7 +155,7 @@ describe("a command that cannot", () => {
     const admin = weir.adminUrl.replace("127.0.0.1", "0.0.0.0");
     expect(await runWeir(["reload", "--admin", admin])).toMatchObject({
       code: 77,
-      stderr: expect.stringContaining("ask it by a loopback address, or by a name in its admin.hosts"),
+      stderr: expect.stringContaining("the Host is neither loopback nor in admin.hosts"),
     });
   });
 });

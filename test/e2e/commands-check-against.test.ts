@@ -140,7 +140,7 @@ describe("what is sent in place of a configuration", () => {
     const file = await writeConfig('{ listeners: [":1"], pools: { chat: { backends: ["ws://a"] } } }');
     expect(await runWeir(["check", "-c", file, "--against", "--admin", weir.adminUrl])).toMatchObject({
       code: 1,
-      stderr: "Weir refuses: there is no configuration file to read again\n",
+      stderr: `Weir at ${weir.adminUrl} refuses: there is no configuration file to read again\n`,
     });
   });
 });

@@ -51,6 +51,6 @@ test("weir reload is refused by a Weir that was started without a file", async (
   const weir = await startInFrontOf("ws://127.0.0.1:1");
   expect(await runWeir(["reload", "--admin", weir.adminUrl])).toMatchObject({
     code: 1,
-    stderr: "Weir refuses: there is no configuration file to read again\n",
+    stderr: `Weir at ${weir.adminUrl} refuses: there is no configuration file to read again\n`,
   });
 });
