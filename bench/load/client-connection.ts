@@ -86,6 +86,7 @@ export class ClientConnection {
   /** Bytes of the echo in progress. */
   #echoed = 0;
   #hasClose = false;
+  #hasOpened = false;
 
   constructor(port: number, events: ClientEvents, visit: Visit = {}) {
     this.#events = events;
@@ -104,6 +105,16 @@ export class ClientConnection {
     this.#socket.on("error", (error) => this.#gone(error.message));
     this.#socket.on("close", () => this.#gone(null));
     this.#socket.write(upgradeRequest(port, visit));
+  }
+
+  /** It has had its 101. */
+  get hasOpened(): boolean {
+    return this.#hasOpened;
+  }
+
+  /** A message is under way, and the next one follows it. */
+  get isFlowing(): boolean {
+    return this.#isEndless && this.#state === "open";
   }
 
   /** Sends once. */
@@ -152,6 +163,7 @@ export class ClientConnection {
     }
     this.#head = Buffer.alloc(0);
     this.#state = "open";
+    this.#hasOpened = true;
     this.#events.onOpen(this);
   }
 

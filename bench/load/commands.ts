@@ -40,9 +40,14 @@ export interface LoadReport {
   readonly upgrades: number;
   readonly failures: number;
   readonly firstFailure: string;
+  /** Of the failures, those before the 101. */
+  readonly refusals: number;
+  /** Connections that wait for a message for so long that it must be lost. */
+  readonly stalled: number;
   /** Round trip, or in a cycle the time to the 101; 0 when none was timed. */
   readonly p50Us: number;
   readonly p99Us: number;
+  readonly maxUs: number;
   readonly openConnections: number;
 }
 

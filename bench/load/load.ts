@@ -11,6 +11,8 @@ const OPENING_AT_ONCE = 64;
 /** After so many failures nothing more is begun. */
 const MOST_FAILURES = 100;
 const USER_MESSAGE_BYTES = 64;
+/** A message that is under way for longer is lost, however busy the machine is. */
+const STALLED_MS = 2_000;
 
 type Cycle = Extract<LoadCommand, { kind: "cycle" }>;
 
@@ -22,6 +24,7 @@ export class Load {
   #messages = 0;
   #upgrades = 0;
   #failures = 0;
+  #refusals = 0;
   #firstFailure = "";
   #isStopping = false;
   /** Called when a connection had its message back, or went; set by the command that waits for all. */
@@ -168,6 +171,7 @@ export class Load {
     this.#connections.delete(connection);
     if (failure !== null) {
       this.#failures++;
+      if (!connection.hasOpened) this.#refusals++;
       this.#firstFailure ||= failure;
     }
     if (this.#connections.size === 0) this.#onEmpty?.();
@@ -183,11 +187,23 @@ export class Load {
       messages: this.#messages,
       upgrades: this.#upgrades,
       failures: this.#failures,
+      refusals: this.#refusals,
       firstFailure: this.#firstFailure,
+      stalled: this.#countStalled(),
       p50Us: this.#latencies.percentile(0.5),
       p99Us: this.#latencies.percentile(0.99),
+      maxUs: this.#latencies.percentile(1),
       openConnections: this.#connections.size,
     };
+  }
+
+  #countStalled(): number {
+    const nowMs = performance.now();
+    let stalled = 0;
+    for (const { isFlowing, startedAtMs } of this.#connections) {
+      if (isFlowing && nowMs - startedAtMs > STALLED_MS) stalled++;
+    }
+    return stalled;
   }
 
   #reset(): void {
@@ -195,6 +211,7 @@ export class Load {
     this.#messages = 0;
     this.#upgrades = 0;
     this.#failures = 0;
+    this.#refusals = 0;
     this.#firstFailure = "";
     this.#latencies.clear();
   }

@@ -38,6 +38,11 @@ export const GOALS: readonly Goal[] = [
   plain("resident memory after 50 000 connections, × before", 1.1, "churn", "growth"),
   exactness("messages of a flooding user, % off the limit", "exactness"),
   exactness("the same at 1/m for two minutes", "exactness-slow"),
+  plain("ms that a reload of 1 000 backends takes on the main thread", 100, "reload", "mainMs"),
+  plain("ms that it adds to the slowest message", 10, "reload", "addedMs"),
+  plain("connections lost and upgrades refused in 100 reloads under load", 0, "reload-load", "lost"),
+  plain("connections lost and upgrades refused beside a killed backend's own", 0, "killed", "lost"),
+  plain("s until a killed backend gets nothing, × interval × unhealthyAfter", 1, "killed", "away"),
   plain("resident memory after 200 000 users, × after 100 000", 1.1, "users", "growth"),
   plain("resident memory after 1 000 000 users, × after 100 000", 1.1, "users-million", "growth"),
 ];

@@ -32,6 +32,11 @@ export function useOf(pids: readonly number[]): ProcessUse {
   return { cpuNs, waitedNs, residentBytes };
 }
 
+/** What the first thread of a process has used. */
+export function mainThreadCpuNs(pid: number): number {
+  return parseSchedstat(read(`/proc/${pid}/task/${pid}/schedstat`) ?? "").cpuNs;
+}
+
 /** Where the kernel keeps no schedstat, the ticks: 10 ms, so that windows must be long. */
 function timeOf(pid: number): { cpuNs: number; waitedNs: number } {
   let cpuNs = 0;

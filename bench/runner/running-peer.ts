@@ -10,7 +10,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { WebSocket } from "ws";
 import type { Peer } from "../peers/peer.ts";
 import type { Leash } from "./leash.ts";
-import { processTree, type ProcessUse, useOf } from "./proc.ts";
+import { mainThreadCpuNs, processTree, type ProcessUse, useOf } from "./proc.ts";
 import { killGroup } from "./process-group.ts";
 
 const START_DEADLINE_MS = 15_000;
@@ -65,6 +65,10 @@ export class RunningPeer {
 
   use(): ProcessUse {
     return useOf(this.#pids);
+  }
+
+  mainThreadCpuNs(): number {
+    return mainThreadCpuNs(this.#child.pid ?? 0);
   }
 
   async stop(): Promise<void> {
