@@ -13,10 +13,10 @@ import type { Sample, Scale, Solo, SoloRow } from "./row.ts";
 const BACKENDS = 1_000;
 /** Of the list, at each reload; the others get another weight. */
 const REPLACED_BACKENDS = 100;
-/** Few, so that the machine has time left: what is looked for is a pause, not a queue. */
-const QUIET_CONNECTIONS = 8;
-const QUIET_RELOADS = 20;
-const RELOAD_EVERY_MS = 250;
+/** Few, so that a core is left for the reload: what is looked for is a pause of Weir's, not a queue for a core. */
+const QUIET_CONNECTIONS = 2;
+const QUIET_RELOADS = 10;
+const RELOAD_EVERY_MS = 1_000;
 const BUSY_RELOADS = 100;
 const BUSY_CONNECTIONS = 400;
 const BUSY_IN_FLIGHT = 8;
