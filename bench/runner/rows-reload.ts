@@ -35,6 +35,7 @@ export const RELOAD_ROWS: readonly SoloRow[] = [
       { key: "beforeMaxMs", title: "slowest message in ms, no reload", isCompared: false },
       { key: "duringMaxMs", title: "reloads", isCompared: false },
       { key: "addedMs", title: "added", isCompared: false },
+      { key: "waitedMs", title: "ms without a core, reloads", isCompared: false },
       { key: "mainMs", title: "main thread, ms of CPU each", isCompared: false },
       { key: "reloadMs", title: "ms until applied", isCompared: false },
     ],
@@ -106,6 +107,7 @@ async function measureQuiet({ rig, scale, reload }: ReloadRig): Promise<Sample> 
   await sleep(reloads * RELOAD_EVERY_MS);
   const before = flawless(await generator.command({ kind: "mark" }));
   const cpuNs = rig.weir.mainThreadCpuNs();
+  const { waitedNs } = rig.weir.use();
   let reloadMs = 0;
   for (let i = 0; i < reloads; i++) {
     const tookMs = await reload();
@@ -114,8 +116,10 @@ async function measureQuiet({ rig, scale, reload }: ReloadRig): Promise<Sample> 
   }
   const during = flawless(await generator.command({ kind: "mark" }));
   const mainMs = (rig.weir.mainThreadCpuNs() - cpuNs) / NS_PER_MS / reloads;
+  const waitedMs = (rig.weir.use().waitedNs - waitedNs) / NS_PER_MS;
   await generator.command({ kind: "stop" });
   return {
+    waitedMs,
     beforeP99Ms: before.p99Us / 1_000,
     duringP99Ms: during.p99Us / 1_000,
     beforeMaxMs: before.maxUs / 1_000,
