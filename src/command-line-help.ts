@@ -5,6 +5,7 @@ export const HELP = `Weir balances WebSocket connections over backends.
   weir run --config FILE              run with a configuration file ("run" may be left out)
   weir --listen ADDRESS --to URL [--admin-port N]
                                       run without a file; --listen and --to may be repeated
+  weir run --config FILE --takeover   start beside a running Weir and replace it: see pidFile
   weir check --config FILE            validate a file: exit code 0, or 1 with every error
   weir demo [--port N] [--admin-port N]
                                       two small backends, Weir in front, a page to try it

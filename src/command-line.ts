@@ -5,7 +5,7 @@ import { didYouMean } from "./config/suggest.ts";
 import { parseDuration, UnitError } from "./config/units.ts";
 
 export type Command =
-  | { readonly name: "run"; readonly source: ConfigSource }
+  | { readonly name: "run"; readonly source: ConfigSource; readonly takesOver: boolean }
   | { readonly name: "check"; readonly file: string }
   | { readonly name: "demo"; readonly port: number; readonly adminPort: number }
   | { readonly name: "schema" | "help" | "version" }
@@ -64,6 +64,7 @@ const OPTIONS = {
   json: { type: "boolean" },
   once: { type: "boolean" },
   wait: { type: "boolean" },
+  takeover: { type: "boolean" },
   help: { type: "boolean", short: "h" },
   version: { type: "boolean", short: "v" },
 } as const satisfies ParseArgsOptionsConfig;
@@ -82,7 +83,7 @@ interface CommandShape {
 }
 
 const COMMANDS: Readonly<Record<string, CommandShape>> = {
-  run: { options: ["config", "listen", "to", "admin-port"] },
+  run: { options: ["config", "listen", "to", "admin-port", "takeover"] },
   check: { options: ["config", "against", ...REMOTE] },
   demo: { options: ["port", "admin-port"] },
   schema: { options: [] },
@@ -136,7 +137,7 @@ function toCommand(command: string, values: Values, operand: string): Command {
     case "schema":
       return { name: "schema" };
     case "run":
-      return { name: "run", source: configSource(values) };
+      return runCommand(values);
     default:
       return remoteCommand(command, values, operand);
   }
@@ -192,6 +193,13 @@ function waitMs(values: Values): number | null {
     if (error instanceof UnitError) fail(`--wait: ${error.message}`);
     throw error;
   }
+}
+
+function runCommand(values: Values): Command {
+  const source = configSource(values);
+  const takesOver = values.takeover.length > 0;
+  if (takesOver && source.kind !== "file") fail("--takeover needs --config FILE, with a pidFile in it");
+  return { name: "run", source, takesOver };
 }
 
 function configSource(values: Values): ConfigSource {

@@ -40,7 +40,7 @@ async function main(args: readonly string[]): Promise<void> {
       await demo(command);
       return;
     case "run":
-      await run(command.source);
+      await run(command);
       return;
     case "status":
     case "top":
@@ -68,7 +68,7 @@ function check(file: string): number {
   return ExitCode.usage;
 }
 
-async function run(source: ConfigSource): Promise<void> {
+async function run({ source, takesOver }: Extract<Command, { name: "run" }>): Promise<void> {
   const ending = onFirstSignal(["SIGTERM", "SIGINT"]);
   const loaded = load(source);
   printWarnings(loaded.warnings);
@@ -87,7 +87,8 @@ async function run(source: ConfigSource): Promise<void> {
     if (reloader === null) log.warn("nothing to reload: there is no configuration file");
     else void reloader.reload();
   });
-  const weir = await start(loaded.config, { log, ...(reloader === null ? {} : { reloads: reloader }) });
+  const reloads = reloader === null ? {} : { reloads: reloader };
+  const weir = await start(loaded.config, { log, takesOver, ...reloads });
   reloader?.begin(weir, loaded.files);
 
   // In one piece: who has read of the listeners has read of the admin server.

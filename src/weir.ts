@@ -1,11 +1,11 @@
 // The composition root and the library's entry: builds the control plane, the worker threads and the
 // admin server, and starts, reloads, drains and closes the whole.
 
-import { availableParallelism } from "node:os";
 import { Admin } from "./admin/admin.ts";
 import { CertificateExpiries } from "./admin/certificate-expiries.ts";
 import { Metrics } from "./admin/metrics.ts";
 import { UpgradeCounts } from "./admin/traffic.ts";
+import { arrive } from "./arrival.ts";
 import { changeLines, changesBetween } from "./config/changes.ts";
 import { formatProblem, parseConfig } from "./config/load.ts";
 import type { Config } from "./config/schema.ts";
@@ -17,9 +17,12 @@ import { Vitals } from "./control-plane/alerts/vitals.ts";
 import { answer, Dispatcher } from "./control-plane/dispatcher.ts";
 import { drain } from "./control-plane/drain.ts";
 import { Fleet } from "./control-plane/fleet.ts";
+import { threadCount } from "./control-plane/listen-address.ts";
 import { LiveState } from "./control-plane/live-state.ts";
 import { resolveMaxConnections } from "./control-plane/open-files.ts";
 import { StateFile } from "./control-plane/state-file.ts";
+import { HeldMessages } from "./control-plane/takeover/held-messages.ts";
+import { Incumbent } from "./control-plane/takeover/incumbent.ts";
 import { UserBuckets } from "./control-plane/user-buckets.ts";
 import { Workers } from "./control-plane/workers.ts";
 import { ExitCode, FatalError } from "./errors.ts";
@@ -46,6 +49,8 @@ export interface StartOptions {
   readonly log?: Log;
   /** Who reads the configuration file again; without one `POST /api/reload` is refused. */
   readonly reloads?: Reloads;
+  /** Replaces the running Weir of `pidFile`, if there is one. */
+  readonly takesOver?: boolean;
 }
 
 export interface Addresses {
@@ -78,12 +83,16 @@ export class Weir {
   readonly #state: LiveState;
   readonly #stateFile: StateFile;
   readonly #admin: Admin | null;
+  readonly #incumbent: Incumbent;
+  readonly #heldMessages: HeldMessages;
   readonly #config: RunningConfig;
   #addresses: Addresses = { listeners: [], admin: null };
   #lastReload: LastReload = { successful: true, atMs: Date.now() };
   #hasHintedAtTrustedProxies = false;
   #isReady = false;
   #isDraining = false;
+  /** Another process serves in this one's place. */
+  #isReplaced = false;
   #drained: Promise<void> | null = null;
   readonly #drainBegun = Promise.withResolvers<void>();
   #closed: Promise<void> | null = null;
@@ -93,7 +102,10 @@ export class Weir {
     this.#log = log;
     this.#config = new RunningConfig(config, {
       counters: this.#counters,
-      configureThreads: (next) => this.#workers.configure(next),
+      configureThreads: async (next) => {
+        await this.#workers.configure(next);
+        await this.#incumbent.configure(next.pidFile);
+      },
       configureControl: (next) => this.#configure(next),
     });
     this.#metrics = new Metrics(packageVersion());
@@ -145,6 +157,7 @@ export class Weir {
       close: (serial, id, reason) => this.#close(serial, id, reason),
       now: () => clock.nowMs(),
     });
+    this.#heldMessages = new HeldMessages((thread, message) => dispatcher.onMessage(thread, message));
     this.#workers = new Workers({
       threads,
       counters: this.#counters,
@@ -154,8 +167,11 @@ export class Weir {
       buffered,
       clock,
       log,
-      onMessage: (thread, message) => dispatcher.onMessage(thread, message),
-      onDeath: (thread) => dispatcher.onDeath(thread),
+      onMessage: (thread, message) => this.#heldMessages.onMessage(thread, message),
+      onDeath: (thread) => {
+        this.#heldMessages.onDeath(thread);
+        dispatcher.onDeath(thread);
+      },
     });
     const lastReload = (): LastReload => reloads?.lastReload ?? this.#lastReload;
     this.#metrics.configure(config);
@@ -189,6 +205,14 @@ export class Weir {
       drain: () => void this.drain(),
     };
     this.#admin = config.admin === null ? null : new Admin(config.admin, parts);
+    this.#incumbent = new Incumbent({
+      log,
+      facts: () => ({ listeners: this.#workers.places, admin: this.#admin?.place ?? null }),
+      records: () => this.#state.records(),
+      giveUp: async () => await this.#admin?.close(),
+      takeBack: async () => void (await this.#admin?.listen()),
+      onReplaced: () => this.#onReplaced(),
+    });
   }
 
   /** As `start`, with a configuration that is already resolved. */
@@ -197,7 +221,7 @@ export class Weir {
     const remembering = log instanceof RememberingLog ? log : new RememberingLog(log, config.log);
     const weir = new Weir(config, remembering, options.reloads ?? null);
     try {
-      await weir.#start();
+      await weir.#start(options.takesOver === true);
     } catch (error) {
       await weir.#stop();
       throw error;
@@ -263,6 +287,7 @@ export class Weir {
       shutdown: this.config.shutdown,
       closeTimeoutMs: this.config.timeouts.close,
       saveState: () => this.#stateFile.save(),
+      isReplaced: () => this.#isReplaced,
       log: this.#log,
     });
     this.#drainBegun.resolve();
@@ -287,13 +312,21 @@ export class Weir {
     this.#log.configure(config.log);
   }
 
-  async #start(): Promise<void> {
+  async #start(takesOver: boolean): Promise<void> {
     this.#sweepTimer = setInterval(() => this.#sweep(), SWEEP_INTERVAL_MS);
-    await this.#workers.start(this.config);
-    this.#fleet.configure(this.config);
-    await this.#restoreState();
-    const admin = (await this.#admin?.listen()) ?? null;
-    this.#addresses = { listeners: await this.#workers.listen(), admin };
+    this.#stateFile.configure(this.config.state);
+    this.#addresses = await arrive({
+      config: this.config,
+      takesOver,
+      log: this.#log,
+      workers: this.#workers,
+      fleet: this.#fleet,
+      admin: this.#admin,
+      incumbent: this.#incumbent,
+      heldMessages: this.#heldMessages,
+      stateFile: this.#stateFile,
+      state: this.#state,
+    });
     this.#isReady = true;
     this.#delays.reset();
     this.#log.info("started", {
@@ -303,11 +336,12 @@ export class Weir {
     });
   }
 
-  /** Before anyone is admitted, and before an operator can set anything anew. */
-  async #restoreState(): Promise<void> {
-    this.#stateFile.configure(this.config.state);
-    const records = await this.#stateFile.load();
-    if (records.length > 0) this.#log.info("state restored", { ...this.#state.restore(records) });
+  /** The process that has taken over has the admin address, the pidFile and the state. */
+  #onReplaced(): void {
+    this.#isReplaced = true;
+    this.#stateFile.stop();
+    // The one who started this one learns of its end by `drainBegun`.
+    void this.drain();
   }
 
   #admissionEvents(): AdmissionEvents {
@@ -366,6 +400,7 @@ export class Weir {
     this.#fleet.stop();
     await this.#workers.stop();
     await this.#admin?.close();
+    await this.#incumbent.leave();
   }
 }
 
@@ -374,11 +409,4 @@ function resolved(input: unknown): Config {
   if (result.ok) return result.config;
   const problems = result.errors.map((problem) => formatProblem(problem, "error"));
   throw new FatalError(problems.join("\n"), ExitCode.usage);
-}
-
-/** Threads share a listener by `reusePort`; where the platform lacks it there is one. */
-function threadCount(threads: number | "auto"): number {
-  const hasReusePort = ["linux", "freebsd", "sunos", "aix"].includes(process.platform);
-  if (!hasReusePort) return 1;
-  return threads === "auto" ? availableParallelism() : threads;
 }

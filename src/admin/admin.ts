@@ -96,6 +96,12 @@ export class Admin {
     return await this.#server.listen();
   }
 
+  /** Where it listens: a port, or the path of a Unix socket; null before it does. */
+  get place(): number | string | null {
+    return this.#server.place;
+  }
+
+  /** Frees the address; `listen` takes it again. */
   async close(): Promise<void> {
     this.#traffic.stop();
     await this.#server.close();

@@ -10,6 +10,7 @@ import type { Log } from "../log.ts";
 import { isWebSocketUpgrade } from "../ws/handshake.ts";
 import { judge } from "./access.ts";
 import { type Answer, json, refusal, send, sendBare } from "./answer.ts";
+import { isServed, listenAtPath, type UnixSocket } from "../unix-socket.ts";
 import { ApiError } from "./api/endpoint.ts";
 import type { Router } from "./api/router.ts";
 import { dashboardFile } from "./dashboard-files.ts";
@@ -37,6 +38,9 @@ export class AdminServer {
   readonly #sources: AdminSources;
   readonly #server: http.Server;
   readonly #wrongTokens: WrongTokens;
+  /** The one that was bound last; null before, and for a Unix socket. */
+  #port: number | null = null;
+  #unixSocket: UnixSocket | null = null;
 
   constructor(config: AdminConfig, sources: AdminSources) {
     this.#config = config;
@@ -57,33 +61,54 @@ export class AdminServer {
     this.#config = config;
   }
 
-  /** Resolves with the address. Throws FatalError with exit code 71 where it cannot be bound. */
+  /**
+   * Resolves with the address; after `close`, it is the same again. Throws FatalError with exit code 71 where it
+   * cannot be bound.
+   */
   async listen(): Promise<string> {
     const { bind } = this.#config;
-    await new Promise<void>((resolve, reject) => {
-      this.#server.once("error", (error: NodeJS.ErrnoException) =>
-        reject(
-          new FatalError(`cannot listen on ${bind.text} (admin): ${error.code}`, ExitCode.cannotBind, error),
-        ),
-      );
-      const listening = (): void => resolve();
-      if (bind.kind === "unix") this.#server.listen({ path: bind.path, exclusive: true }, listening);
-      else {
-        const host = bind.host === "" ? {} : { host: bind.host };
-        this.#server.listen({ port: bind.port, exclusive: true, ...host }, listening);
-      }
-    });
-    if (bind.kind === "unix") return `unix:${bind.path}`;
-    const { address, family, port } = this.#server.address() as AddressInfo;
-    return `http://${family === "IPv6" ? `[${address}]` : address}:${port}`;
+    try {
+      if (bind.kind === "unix") return await this.#listenAt(bind.path);
+      return await this.#listenOn(bind.host, this.#port ?? bind.port);
+    } catch (error) {
+      const code = error instanceof Error && "code" in error ? String(error.code) : String(error);
+      throw new FatalError(`cannot listen on ${bind.text} (admin): ${code}`, ExitCode.cannotBind, error);
+    }
   }
 
+  /** Where it listens: a port, or the path of a Unix socket; null before it does. */
+  get place(): number | string | null {
+    return this.#config.bind.kind === "unix" ? this.#config.bind.path : this.#port;
+  }
+
+  /** Frees the address, and cuts what is under way. */
   async close(): Promise<void> {
+    await this.#unixSocket?.remove();
     const closed = new Promise<void>((resolve) => this.#server.close(() => resolve()));
     this.#wrongTokens.stop();
     this.#sources.sockets.close();
     this.#server.closeAllConnections();
     await closed;
+  }
+
+  async #listenOn(host: string, port: number): Promise<string> {
+    await new Promise<void>((resolve, reject) => {
+      this.#server.once("error", reject);
+      this.#server.listen({ port, exclusive: true, ...(host === "" ? {} : { host }) }, () => {
+        this.#server.off("error", reject);
+        resolve();
+      });
+    });
+    const bound = this.#server.address() as AddressInfo;
+    this.#port = bound.port;
+    return `http://${bound.family === "IPv6" ? `[${bound.address}]` : bound.address}:${bound.port}`;
+  }
+
+  async #listenAt(path: string): Promise<string> {
+    if (await isServed(path))
+      throw Object.assign(new Error("another process serves it"), { code: "EADDRINUSE" });
+    this.#unixSocket = await listenAtPath(this.#server, path);
+    return `unix:${path}`;
   }
 
   async #onRequest(request: http.IncomingMessage, response: http.ServerResponse): Promise<void> {

@@ -20,7 +20,6 @@ export const NOT_IN_EFFECT = [
   "routes[].allow",
   "routes[].deny",
   "pools.*.backends[].proxyProtocol",
-  "pidFile",
   "alerts",
 ] as const;
 

@@ -88,6 +88,8 @@ export class Dispatcher {
       case "configured":
       case "listening":
       case "listen-failed":
+      case "published":
+      case "stopped-accepting":
       case "stopped-listening":
         // Answers to questions of `Workers`, which takes them before they come here.
         return;

@@ -19,14 +19,19 @@ const MIN_CLOSES_PER_MS = 50 / 1_000;
 const REPORT_SHARE = 0.1;
 const MAX_REPORT_MS = 500;
 
+/** How long a client that was accepted has for its request, where another process accepts already. */
+const MAX_NEWCOMER_MS = 2_000;
+
 interface DrainOptions {
   readonly admission: Pick<Admission, "startDraining" | "connections" | "requests">;
-  readonly workers: Pick<Workers, "stopListening" | "broadcast">;
+  readonly workers: Pick<Workers, "stopAccepting" | "stopListening" | "broadcast">;
   readonly shutdown: ShutdownConfig;
   /** How long peers have for their Close, `timeouts.close`. */
   readonly closeTimeoutMs: number;
   /** Writes the state down; it logs its own failures. */
   readonly saveState: () => Promise<void>;
+  /** Whether another process serves in this one's place: nobody has to notice, and nobody is turned away. */
+  readonly isReplaced: () => boolean;
   readonly log: Log;
 }
 
@@ -46,9 +51,13 @@ async function takeSteps(options: DrainOptions): Promise<void> {
   const endMs = performance.now() + shutdown.timeout;
   const cutAtMs = endMs - Math.min(shutdown.timeout * REPORT_SHARE, MAX_REPORT_MS);
   const lastCloseAtMs = cutAtMs - options.closeTimeoutMs;
-  if (shutdown.readyDelay > 0) {
+  if (shutdown.readyDelay > 0 && !options.isReplaced()) {
     log.info("shutdown begins, everything is still served", { readyDelayMs: shutdown.readyDelay });
-    await poll(() => false, Math.min(performance.now() + shutdown.readyDelay, lastCloseAtMs));
+    await poll(options.isReplaced, Math.min(performance.now() + shutdown.readyDelay, lastCloseAtMs));
+  }
+  if (options.isReplaced()) {
+    const newcomersUntilMs = Math.min(performance.now() + MAX_NEWCOMER_MS, lastCloseAtMs);
+    await workers.stopAccepting(Math.max(0, newcomersUntilMs - performance.now()));
   }
   let areListenersClosed = false;
   void workers.stopListening().then(() => (areListenersClosed = true));
@@ -58,7 +67,9 @@ async function takeSteps(options: DrainOptions): Promise<void> {
   workers.broadcast({ type: "announce-drain", graceMs: shutdown.grace });
   await poll(() => admission.connections === 0, Math.min(performance.now() + shutdown.grace, lastCloseAtMs));
   let isSaved = false;
-  void options.saveState().then(() => (isSaved = true));
+  // The other process has the state, and writes its own.
+  if (options.isReplaced()) isSaved = true;
+  else void options.saveState().then(() => (isSaved = true));
   const withinMs = Math.max(0, lastCloseAtMs - performance.now());
   const spreadMs = Math.min(shutdown.spread, admission.connections / MIN_CLOSES_PER_MS, withinMs);
   workers.broadcast({ type: "close-all", reason: "draining", spreadMs, withinMs });

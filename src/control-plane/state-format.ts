@@ -74,6 +74,11 @@ export class StateReader {
     else this.#records.push(parseRecord(line));
   }
 
+  /** Those that have come so far. */
+  get records(): readonly StateRecord[] {
+    return this.#records;
+  }
+
   /** All records, once there is no line left. Throws StateFormatError where the file is cut short. */
   finish(): readonly StateRecord[] {
     if (this.#state === "at header") throw new StateFormatError("it is empty");

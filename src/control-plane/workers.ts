@@ -3,7 +3,7 @@
 
 import v8 from "node:v8";
 import { Worker } from "node:worker_threads";
-import type { Config, ListenerConfig } from "../config/schema.ts";
+import type { BindAddress, Config } from "../config/schema.ts";
 import { ExitCode, FatalError } from "../errors.ts";
 import type { Log } from "../log.ts";
 import { Channel, type ToControl, type ToWorker, type WorkerSetup } from "../shared-memory/channel.ts";
@@ -13,6 +13,7 @@ import type { SharedClock } from "../shared-memory/clock.ts";
 import type { BufferedBytes } from "../shared-memory/buffered-bytes.ts";
 import type { EventLoopDelays } from "../shared-memory/event-loop-delay.ts";
 import type { BucketTable } from "../shared-memory/bucket-table.ts";
+import { addressText, hasReusePort } from "./listen-address.ts";
 import { probeAddress } from "./probe.ts";
 
 const FIRST_RESTART_DELAY_MS = 50;
@@ -67,6 +68,8 @@ export class Workers {
   readonly #restartTimers = new Map<number, NodeJS.Timeout>();
   readonly #restartDelayMs = new Map<number, number>();
   readonly #ports = new Map<number, number>();
+  /** Listeners at paths that are another process's for the moment. */
+  readonly #heldBack = new Set<number>();
   #nextSerial = 1;
   #config: Config | null = null;
   #version = 0;
@@ -83,6 +86,13 @@ export class Workers {
 
   get size(): number {
     return this.#running.size;
+  }
+
+  /** Where connections are accepted: ports, and paths of Unix sockets. */
+  get places(): (number | string)[] {
+    return this.#configured().listeners.map(({ bind }, listener) =>
+      bind.kind === "unix" ? bind.path : (this.#ports.get(listener) ?? bind.port),
+    );
   }
 
   /** At least one thread accepts connections. */
@@ -109,14 +119,19 @@ export class Workers {
    * Opens every listener on every thread, after a probe that no other process holds the address.
    * Returns the address of each, with the port that the system chose where 0 was asked for.
    * Throws FatalError with exit code 71, naming address and reason.
+   *
+   * @param isShared whether an address is to be served beside the process that has it, unprobed; the path of
+   *   a Unix socket stays that one's until `publish`
    */
-  async listen(): Promise<string[]> {
+  async listen(isShared: (bind: BindAddress) => boolean = () => false): Promise<string[]> {
     const config = this.#configured();
     const [first, ...others] = [...this.#running.values()];
     if (first === undefined) throw new FatalError("no worker thread is running", ExitCode.internal);
     const addresses: string[] = [];
     for (const [listener, { bind, tls }] of config.listeners.entries()) {
-      await probeAddress(bind);
+      const isBeside = isShared(bind);
+      if (!isBeside) await probeAddress(bind);
+      else if (bind.kind === "unix") this.#heldBack.add(listener);
       const port = await this.#listenOn(first, listener, config);
       this.#ports.set(listener, port);
       if (bind.kind === "tcp") {
@@ -129,6 +144,19 @@ export class Workers {
     return addresses;
   }
 
+  /** Unix sockets that are shared get their paths. Throws FatalError with exit code 71. */
+  async publish(): Promise<void> {
+    if (this.#heldBack.size === 0) return;
+    this.#heldBack.clear();
+    for (const thread of this.#running.values()) {
+      const published = this.#reply(thread, ({ type }) => type === "published");
+      thread.channel.post({ type: "publish" });
+      const message = await published;
+      if (message.type !== "published" || message.error === null) continue;
+      throw new FatalError(`cannot listen: ${message.error}`, ExitCode.cannotBind);
+    }
+  }
+
   /** The thread with this serial, unless it is gone. */
   find(serial: number): Thread | undefined {
     return this.#running.get(serial);
@@ -138,27 +166,19 @@ export class Workers {
     for (const thread of this.#running.values()) thread.channel.post(message);
   }
 
+  /** Accepts no more; resolves once all who were accepted have sent their first request, or after this time. */
+  async stopAccepting(withinMs: number): Promise<void> {
+    await this.#askToStop({ type: "stop-accepting", withinMs }, "stopped-accepting");
+  }
+
   /** Closes the listeners of all threads; open connections go on. */
   async stopListening(): Promise<void> {
-    this.#isStopping = true;
-    for (const timer of this.#restartTimers.values()) clearTimeout(timer);
-    this.#restartTimers.clear();
-    await Promise.all(
-      [...this.#running.values()].map(async (thread) => {
-        const stopped = this.#reply(thread, (message) => message.type === "stopped-listening");
-        thread.channel.post({ type: "stop-listening" });
-        await stopped.catch((error: unknown) =>
-          this.#options.log.debug("thread ended", { error: String(error) }),
-        );
-      }),
-    );
+    await this.#askToStop({ type: "stop-listening" }, "stopped-listening");
   }
 
   /** Ends all threads; what they still hold is cut. */
   async stop(): Promise<void> {
-    this.#isStopping = true;
-    for (const timer of this.#restartTimers.values()) clearTimeout(timer);
-    this.#restartTimers.clear();
+    this.#cancelRestarts();
     await Promise.all([...this.#running.values()].map((thread) => thread.worker.terminate()));
   }
 
@@ -166,6 +186,25 @@ export class Workers {
   async kill(index: number): Promise<void> {
     const thread = [...this.#running.values()].find((candidate) => candidate.index === index);
     await thread?.worker.terminate();
+  }
+
+  async #askToStop(order: ToWorker, done: ToControl["type"]): Promise<void> {
+    this.#cancelRestarts();
+    await Promise.all(
+      [...this.#running.values()].map(async (thread) => {
+        const stopped = this.#reply(thread, ({ type }) => type === done);
+        thread.channel.post(order);
+        await stopped.catch((error: unknown) =>
+          this.#options.log.debug("thread ended", { error: String(error) }),
+        );
+      }),
+    );
+  }
+
+  #cancelRestarts(): void {
+    this.#isStopping = true;
+    for (const timer of this.#restartTimers.values()) clearTimeout(timer);
+    this.#restartTimers.clear();
   }
 
   #configured(): Config {
@@ -301,12 +340,13 @@ export class Workers {
     );
     const address =
       bind.kind === "unix"
-        ? { kind: "unix" as const, path: bind.path }
+        ? { kind: "unix" as const, path: bind.path, isHeldBack: this.#heldBack.has(listener) }
         : {
             kind: "tcp" as const,
             host: bind.host,
             port: this.#ports.get(listener) ?? bind.port,
-            reusePort: this.#blocks.length > 1,
+            // Also of a single thread: another process may be started to take its place.
+            reusePort: hasReusePort(),
           };
     thread.channel.post({ type: "listen", listener, address });
     const message = await answered;
@@ -330,10 +370,4 @@ export class Workers {
       thread.waiting.add(waiter);
     });
   }
-}
-
-function addressText(bind: ListenerConfig["bind"], port: number, isSecure: boolean): string {
-  if (bind.kind === "unix") return `unix:${bind.path}`;
-  const host = bind.host === "" ? "[::]" : bind.host.includes(":") ? `[${bind.host}]` : bind.host;
-  return `${isSecure ? "https" : "http"}://${host}:${port}`;
 }

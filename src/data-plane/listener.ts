@@ -7,6 +7,7 @@ import type { Duplex } from "node:stream";
 import type { Config } from "../config/schema.ts";
 import { Refusal, type ErrorCode } from "../errors.ts";
 import type { ListenAddress } from "../shared-memory/channel.ts";
+import { listenFor, type UnixSocket } from "../unix-socket.ts";
 import { isWebSocketUpgrade } from "../ws/handshake.ts";
 import { ignoreError } from "./ignore-error.ts";
 import { refuseBytes, refuseUpgrade } from "./refuse.ts";
@@ -27,6 +28,11 @@ export class Listener {
   readonly #server: http.Server;
   /** The answers that a socket still waits for, in their order. */
   readonly #unanswered = new WeakMap<net.Socket, Set<http.ServerResponse>>();
+  /** Accepted, and without a request so far. */
+  readonly #newcomers = new Set<net.Socket>();
+  /** For all sockets alike, so that none carries a closure of its own through its life. */
+  readonly #onNewcomerClosed: (this: net.Socket) => void;
+  #unixSocket: UnixSocket | null = null;
 
   constructor(options: ListenerOptions) {
     this.#options = options;
@@ -40,10 +46,15 @@ export class Listener {
       shouldUpgradeCallback: (request) => isWebSocketUpgrade(request),
     });
     this.configure(options.config);
-    this.#server.on("connection", (socket: net.Socket) => socket.on("error", ignoreError));
+    const newcomers = this.#newcomers;
+    this.#onNewcomerClosed = function (): void {
+      newcomers.delete(this);
+    };
+    this.#server.on("connection", (socket: net.Socket) => this.#onConnection(socket));
     this.#server.on("request", (request, response) => this.#onRequest(request, response));
     this.#server.on("upgrade", (request, stream, head) => {
       const socket = socketOf(request, stream);
+      this.#onRequestHead(socket);
       this.#inTurn(socket, {
         first: () => options.onUpgrade(request, socket, head),
         behind: () => this.#refusePipelined(request, socket),
@@ -69,18 +80,16 @@ export class Listener {
   }
 
   /** Resolves with the port once connections are accepted (0 for a Unix socket). */
-  listen(address: ListenAddress): Promise<number> {
-    return new Promise((resolve, reject) => {
+  async listen(address: ListenAddress): Promise<number> {
+    if (address.kind === "unix") {
+      this.#unixSocket = await listenFor(this.#server, address.path);
+      if (!address.isHeldBack) await this.publish();
+      return 0;
+    }
+    const { host, port, reusePort } = address;
+    return await new Promise((resolve, reject) => {
       this.#server.once("error", reject);
-      const options =
-        address.kind === "unix"
-          ? { path: address.path }
-          : {
-              port: address.port,
-              reusePort: address.reusePort,
-              ...(address.host === "" ? {} : { host: address.host }),
-            };
-      this.#server.listen(options, () => {
+      this.#server.listen({ port, reusePort, ...(host === "" ? {} : { host }) }, () => {
         this.#server.off("error", reject);
         const bound = this.#server.address();
         resolve(bound !== null && typeof bound === "object" ? bound.port : 0);
@@ -88,17 +97,43 @@ export class Listener {
     });
   }
 
-  /** Accepts no more; keep-alive connections without a request are closed, the others go on. */
-  close(): Promise<void> {
-    return new Promise((resolve) => {
-      // The callback waits for every connection; accepting ends at once.
-      this.#server.close();
-      this.#server.closeIdleConnections();
-      resolve();
-    });
+  /** Gives a Unix socket its path; of others it is nothing. */
+  async publish(): Promise<void> {
+    await this.#unixSocket?.publish();
+  }
+
+  /** Sockets that were accepted and have not sent a request head yet. */
+  get newcomers(): number {
+    return this.#newcomers.size;
+  }
+
+  /** Accepts no more; every connection goes on, also one that has not sent its request yet. */
+  async stopAccepting(): Promise<void> {
+    await this.#unixSocket?.remove();
+    // An HTTP server's own `close` cuts those that have not.
+    net.Server.prototype.close.call(this.#server);
+  }
+
+  /** Accepts no more; connections without a request are closed, the others go on. */
+  async close(): Promise<void> {
+    await this.#unixSocket?.remove();
+    // A callback would wait for every connection; accepting ends at once.
+    this.#server.close();
+    this.#server.closeIdleConnections();
+  }
+
+  #onConnection(socket: net.Socket): void {
+    socket.on("error", ignoreError);
+    this.#newcomers.add(socket);
+    socket.on("close", this.#onNewcomerClosed);
+  }
+
+  #onRequestHead(socket: net.Socket): void {
+    if (this.#newcomers.delete(socket)) socket.off("close", this.#onNewcomerClosed);
   }
 
   #onRequest(request: http.IncomingMessage, response: http.ServerResponse): void {
+    this.#onRequestHead(request.socket);
     const unanswered = this.#unanswered.get(request.socket) ?? new Set();
     this.#unanswered.set(request.socket, unanswered.add(response));
     response.on("close", () => unanswered.delete(response));
@@ -132,6 +167,7 @@ export class Listener {
       socket.destroy();
       return;
     }
+    this.#onRequestHead(socket);
     const refusal = new Refusal(codeOf(error), { cause: error });
     this.#options.reporter.bytesRefused(refusal, socket.remoteAddress);
     // Bytes behind a request that is being answered: an answer of ours would tear that one apart.

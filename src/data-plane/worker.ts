@@ -19,6 +19,8 @@ import { Reporter } from "./reporter.ts";
 import { Settings } from "./settings.ts";
 import { onUpgrade } from "./upgrade.ts";
 
+const NEWCOMERS_POLL_MS = 10;
+
 class DataPlane {
   readonly #channel: Channel<ToControl>;
   readonly #desk: AdmissionDesk;
@@ -70,6 +72,10 @@ class DataPlane {
         return this.#buckets.addSegment(message.segment);
       case "buckets":
         return this.#connections.changeBuckets(message.id, message.buckets);
+      case "publish":
+        return void this.#publish();
+      case "stop-accepting":
+        return void this.#stopAccepting(message.withinMs);
       case "stop-listening":
         return void this.#stopListening();
       case "close":
@@ -142,6 +148,26 @@ class DataPlane {
       error: error instanceof Error ? error.stack : String(error),
     });
     destroy();
+  }
+
+  async #publish(): Promise<void> {
+    let error: string | null = null;
+    try {
+      await Promise.all(this.#listeners.map((listener) => listener.publish()));
+    } catch (cause) {
+      error = cause instanceof Error ? cause.message : String(cause);
+    }
+    this.#channel.post({ type: "published", error });
+  }
+
+  /** Whoever was accepted by us cannot come to another process any more, and is served. */
+  async #stopAccepting(withinMs: number): Promise<void> {
+    const endMs = performance.now() + withinMs;
+    await Promise.all(this.#listeners.map((listener) => listener.stopAccepting()));
+    while (performance.now() < endMs && this.#listeners.some(({ newcomers }) => newcomers > 0)) {
+      await new Promise((resolve) => setTimeout(resolve, NEWCOMERS_POLL_MS));
+    }
+    this.#channel.post({ type: "stopped-accepting" });
   }
 
   async #stopListening(): Promise<void> {

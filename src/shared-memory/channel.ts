@@ -23,7 +23,12 @@ export interface WorkerSetup {
 /** Where a worker is to listen; `port` is 0 only for the first worker, which reports the port it got. */
 export type ListenAddress =
   | { readonly kind: "tcp"; readonly host: string; readonly port: number; readonly reusePort: boolean }
-  | { readonly kind: "unix"; readonly path: string };
+  | {
+      readonly kind: "unix";
+      readonly path: string;
+      /** Another process is to be found at the path until `publish`. */
+      readonly isHeldBack: boolean;
+    };
 
 /** Asks for a place: a connection slot of a pool's backend, or for a plain request just its choice. */
 export interface AdmitRequest {
@@ -116,6 +121,10 @@ export type ToWorker =
   | { readonly type: "bucket-segment"; readonly segment: SharedArrayBuffer }
   /** A reload has changed what an open connection spends from. */
   | { readonly type: "buckets"; readonly id: number; readonly buckets: BucketCells }
+  /** Unix sockets that were held back get their paths. */
+  | { readonly type: "publish" }
+  /** Accept no more; what was accepted has this long to send its first request. */
+  | { readonly type: "stop-accepting"; readonly withinMs: number }
   | { readonly type: "stop-listening" }
   | { readonly type: "close"; readonly id: number; readonly reason: CloseOrder }
   /** Weir is about to shut down: clients are told so where their route has a notice. */
@@ -133,6 +142,9 @@ export type ToControl =
   | { readonly type: "configured"; readonly version: number; readonly error: string | null }
   | { readonly type: "listening"; readonly listener: number; readonly port: number }
   | { readonly type: "listen-failed"; readonly listener: number; readonly code: string }
+  /** `error` is null, or that of the file system. */
+  | { readonly type: "published"; readonly error: string | null }
+  | { readonly type: "stopped-accepting" }
   | { readonly type: "stopped-listening" }
   | { readonly type: "admit"; readonly request: AdmitRequest }
   | { readonly type: "exchange"; readonly id: number; readonly failure: ErrorCode }

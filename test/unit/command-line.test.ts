@@ -11,21 +11,27 @@ function words(line: string): string[] {
 const nowhere = { admin: null, token: null, tokenFile: null };
 
 const accepted: [line: string, command: Command][] = [
-  ["run --config a.yaml", { name: "run", source: { kind: "file", file: "a.yaml" } }],
-  ["--config a.yaml", { name: "run", source: { kind: "file", file: "a.yaml" } }],
-  ["-c a.yaml", { name: "run", source: { kind: "file", file: "a.yaml" } }],
-  ["--config=a.yaml run", { name: "run", source: { kind: "file", file: "a.yaml" } }],
+  ["run --config a.yaml", { name: "run", source: { kind: "file", file: "a.yaml" }, takesOver: false }],
+  ["--config a.yaml", { name: "run", source: { kind: "file", file: "a.yaml" }, takesOver: false }],
+  ["-c a.yaml", { name: "run", source: { kind: "file", file: "a.yaml" }, takesOver: false }],
+  ["--config=a.yaml run", { name: "run", source: { kind: "file", file: "a.yaml" }, takesOver: false }],
   [
     "--listen :8080 --to ws://a --to ws://b",
     {
       name: "run",
       source: { kind: "arguments", listen: [":8080"], to: ["ws://a", "ws://b"], adminPort: 9347 },
+      takesOver: false,
     },
   ],
   [
     "--listen :1 --to ws://a --admin-port 0",
-    { name: "run", source: { kind: "arguments", listen: [":1"], to: ["ws://a"], adminPort: 0 } },
+    {
+      name: "run",
+      source: { kind: "arguments", listen: [":1"], to: ["ws://a"], adminPort: 0 },
+      takesOver: false,
+    },
   ],
+  ["run -c a.yaml --takeover", { name: "run", source: { kind: "file", file: "a.yaml" }, takesOver: true }],
   ["check -c a.yaml", { name: "check", file: "a.yaml" }],
   ["schema", { name: "schema" }],
   ["demo", { name: "demo", port: 8080, adminPort: 9347 }],
@@ -71,6 +77,8 @@ describe("refuses", () => {
     ["run -c a -c b", "--config is there twice"],
     ["run -c a --to ws://b", "--config and --to exclude each other"],
     ["run -c a --admin-port 1", "--config and --admin-port exclude each other"],
+    ["--listen :1 --to ws://a --takeover", "--takeover needs --config FILE, with a pidFile in it"],
+    ["check -c a --takeover", "--takeover is not an option of check"],
     ["--listen :1", "--listen needs --to URL as well"],
     ["--to ws://a", "--to needs --listen ADDRESS as well"],
     ["check", "check needs --config FILE"],

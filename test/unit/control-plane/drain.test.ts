@@ -10,6 +10,7 @@ let admission: { connections: number; requests: RequestCounts; startDraining: ()
 let stopped: PromiseWithResolvers<void>;
 let saved: PromiseWithResolvers<void>;
 let isOver: boolean;
+let isReplaced: boolean;
 
 /** What is told where nothing but the goodbye is asked for. */
 const steps = [
@@ -33,6 +34,7 @@ beforeEach(() => {
   saved = Promise.withResolvers();
   saved.resolve();
   isOver = false;
+  isReplaced = false;
 });
 
 afterEach(() => {
@@ -172,6 +174,37 @@ describe("the goodbye", () => {
   });
 });
 
+describe("where another process serves already", () => {
+  const replacedSteps = [
+    ["stop accepting", 2_000],
+    "stop listening",
+    "refuse",
+    expect.arrayContaining(["draining"]),
+    "announce-drain",
+    "close-all",
+  ];
+
+  test("nobody has to notice, who was accepted is served first, and the state is the other's", async () => {
+    isReplaced = true;
+    start({ readyDelay: 5_000 });
+    stopped.resolve();
+    await vi.advanceTimersByTimeAsync(20);
+    expect(isOver).toBe(true);
+    expect(typesOf(told)).toEqual(replacedSteps);
+  });
+
+  test("readyDelay ends as it comes", async () => {
+    start({ readyDelay: 5_000 });
+    await vi.advanceTimersByTimeAsync(1_000);
+    expect(told).not.toContain("stop listening");
+    isReplaced = true;
+    stopped.resolve();
+    await vi.advanceTimersByTimeAsync(60);
+    expect(isOver).toBe(true);
+    expect(told).not.toContain("save");
+  });
+});
+
 test("who is left is logged every second, from the beginning", async () => {
   admission.connections = 3;
   start({ readyDelay: 1_500 });
@@ -187,6 +220,7 @@ function start(shutdown: { readyDelay?: number; grace?: number; spread?: number 
   const done = drain({
     admission,
     workers: {
+      stopAccepting: async (withinMs) => void told.push(["stop accepting", withinMs]),
       stopListening: () => {
         told.push("stop listening");
         return stopped.promise;
@@ -199,6 +233,7 @@ function start(shutdown: { readyDelay?: number; grace?: number; spread?: number 
       told.push("save");
       return saved.promise;
     },
+    isReplaced: () => isReplaced,
     log: recordingLog((...line) => void told.push(line)),
   });
   void done.then(() => (isOver = true));

@@ -1,0 +1,193 @@
+// This process as the Weir of its `pidFile`: owns the file and the socket beside it, over which a newer
+// process can take its place. Everything is undone where that one goes before it has.
+
+import net from "node:net";
+import { ExitCode, FatalError } from "../../errors.ts";
+import type { Log } from "../../log.ts";
+import { isServed, listenAtPath, type UnixSocket } from "../../unix-socket.ts";
+import { type StateRecord, stateLines } from "../state-format.ts";
+import {
+  Conversation,
+  type Facts,
+  helloSchema,
+  MAX_SOCKET_PATH_BYTES,
+  parseLine,
+  PROTOCOL_VERSION,
+  socketPathOf,
+} from "./conversation.ts";
+import { PidFile, readPid } from "./pid-file.ts";
+
+const HELLO_TIMEOUT_MS = 2_000;
+
+const TAKE_BACK_TRIES = 50;
+const TAKE_BACK_INTERVAL_MS = 100;
+
+/** Who may take over may see the users' names: the owner only. */
+const SOCKET_MODE = 0o600;
+
+interface IncumbentOptions {
+  readonly log: Log;
+  readonly facts: () => Omit<Facts, "pid">;
+  readonly records: () => Iterable<StateRecord>;
+  /** Frees what only one process can have, for a newer one. */
+  readonly giveUp: () => Promise<void>;
+  /** Takes it again: the newer one has failed. */
+  readonly takeBack: () => Promise<void>;
+  /** The newer one serves. */
+  readonly onReplaced: () => void;
+}
+
+export class Incumbent {
+  readonly #options: IncumbentOptions;
+  readonly #conversations = new Set<Conversation>();
+  /** The one whose Weir this process is. */
+  #pidFile: PidFile | null = null;
+  #prepared: PidFile | null = null;
+  #server: net.Server | null = null;
+  #socket: UnixSocket | null = null;
+  #isBeingReplaced = false;
+
+  constructor(options: IncumbentOptions) {
+    this.#options = options;
+  }
+
+  /**
+   * Becomes the Weir of this file, and of none where it is null. Throws FatalError: exit code 71 where another
+   * running Weir is that already, 1 where the file cannot be written.
+   */
+  async configure(path: string | null): Promise<void> {
+    if (path === (this.#pidFile?.path ?? null)) return;
+    if (path === null) return await this.leave();
+    await this.#assertVacant(path);
+    await this.prepare(path);
+    await this.assume();
+  }
+
+  /** Does all of `assume` that may well fail. Throws FatalError (exit code 1). */
+  async prepare(path: string): Promise<void> {
+    this.#prepared = new PidFile(path);
+    await this.#prepared.prepare();
+  }
+
+  /** Becomes the Weir of the prepared file, whoever was that before. Throws FatalError (exit code 1). */
+  async assume(): Promise<void> {
+    const pidFile = this.#prepared;
+    if (pidFile === null) return;
+    await pidFile.write();
+    this.#prepared = null;
+    if (this.#pidFile?.path !== pidFile.path) await this.#pidFile?.remove();
+    this.#pidFile = pidFile;
+    await this.#openSocket(socketPathOf(pidFile.path));
+  }
+
+  /** Nobody can take this process's place any more. */
+  async #closeSocket(): Promise<void> {
+    await this.#socket?.remove();
+    this.#socket = null;
+    this.#server?.close();
+    this.#server = null;
+  }
+
+  /** Removes what is still this process's. */
+  async leave(): Promise<void> {
+    await this.#closeSocket();
+    for (const conversation of this.#conversations) conversation.destroy();
+    await this.#pidFile?.remove();
+    await this.#prepared?.discard();
+    this.#pidFile = null;
+  }
+
+  async #assertVacant(path: string): Promise<void> {
+    if (!(await isServed(socketPathOf(path)))) return;
+    const pid = (await readPid(path)) ?? "unknown";
+    throw new FatalError(
+      `pidFile: ${path} is that of a running Weir (pid ${pid}); --takeover would replace it`,
+      ExitCode.cannotBind,
+    );
+  }
+
+  async #openSocket(path: string): Promise<void> {
+    const { log } = this.#options;
+    await this.#closeSocket();
+    if (Buffer.byteLength(path) > MAX_SOCKET_PATH_BYTES) {
+      return log.warn("no --takeover: pidFile is too long for the socket beside it", { path });
+    }
+    const server = net.createServer((socket) => void this.#converse(new Conversation(socket)));
+    try {
+      this.#socket = await listenAtPath(server, path, SOCKET_MODE);
+      this.#server = server;
+    } catch (error) {
+      log.error("no --takeover: the socket beside pidFile cannot be opened", { path, error: String(error) });
+    }
+  }
+
+  async #converse(newer: Conversation): Promise<void> {
+    this.#conversations.add(newer);
+    try {
+      await this.#answer(newer);
+    } catch (error) {
+      this.#options.log.error("takeover failed", { error: String(error) });
+    } finally {
+      this.#conversations.delete(newer);
+      newer.destroy();
+    }
+  }
+
+  async #answer(newer: Conversation): Promise<void> {
+    const line = await newer.hear(performance.now() + HELLO_TIMEOUT_MS);
+    // Somebody looked whether anyone is here.
+    if (line === null) return;
+    const hello = helloSchema.safeParse(parseLine(line));
+    const refuse = (reason: string): void => newer.say(JSON.stringify({ refused: reason }));
+    if (!hello.success) return refuse(`it speaks version ${PROTOCOL_VERSION} of the takeover`);
+    if (this.#isBeingReplaced) return refuse("another process is taking over already");
+    this.#isBeingReplaced = true;
+    try {
+      newer.say(JSON.stringify({ pid: process.pid, ...this.#options.facts() }));
+      if ((await newer.hear()) === "begin") await this.#handOver(newer, hello.data.pid);
+    } finally {
+      this.#isBeingReplaced = false;
+    }
+  }
+
+  async #handOver(newer: Conversation, pid: number): Promise<void> {
+    const { log, onReplaced } = this.#options;
+    log.info("another process takes over", { pid });
+    if (!(await this.#yieldTo(newer))) return await this.#goOn(pid);
+    log.info("taken over", { pid });
+    // It is the other's now, also where that one has the same pid, in a container of its own.
+    this.#pidFile = null;
+    onReplaced();
+  }
+
+  /** Whether the newer process has come to serve in this one's place. */
+  async #yieldTo(newer: Conversation): Promise<boolean> {
+    const { log, records, giveUp } = this.#options;
+    try {
+      await giveUp();
+      newer.say("yielded");
+      await newer.sayAll(stateLines(records(), Date.now()));
+      return (await newer.hear()) === "done";
+    } catch (error) {
+      log.debug("takeover broken off", { error: String(error) });
+      return false;
+    }
+  }
+
+  async #goOn(pid: number): Promise<void> {
+    const { log, takeBack } = this.#options;
+    log.warn("the process that was to take over is gone; this one goes on", { pid });
+    if (this.#pidFile === null) return;
+    await this.prepare(this.#pidFile.path);
+    await this.assume();
+    // The system may still be clearing up behind the other one.
+    for (let tries = 1; ; tries += 1) {
+      try {
+        return await takeBack();
+      } catch (error) {
+        if (tries === TAKE_BACK_TRIES) throw error;
+        await new Promise((resolve) => setTimeout(resolve, TAKE_BACK_INTERVAL_MS));
+      }
+    }
+  }
+}

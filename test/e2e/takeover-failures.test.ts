@@ -1,0 +1,219 @@
+// What goes wrong with a takeover, and what stays as it was: the old process goes on as if nothing had
+// happened, nobody is signalled for having a pid, and nobody's pidFile is removed.
+import { spawn as spawnProcess } from "node:child_process";
+import { existsSync } from "node:fs";
+import { mkdir, readFile, rename, writeFile } from "node:fs/promises";
+import { createServer } from "node:http";
+import { type AddressInfo } from "node:net";
+import { join } from "node:path";
+import { describe, expect, test } from "vitest";
+
+import { onCleanup } from "../support/cleanup.ts";
+import { ask } from "../support/http-client.ts";
+import { openRaw } from "../support/raw-client.ts";
+import type { SpawnedWeir } from "../support/spawn-weir.ts";
+import { addressesOf, openAs, setUpTakeover, type TakeoverSetup, talkTo } from "../support/takeover.ts";
+import { until, untilEqual } from "../support/until.ts";
+import type { WsClient } from "../support/ws-client.ts";
+
+const hello = { weir: "takeover", version: 1, pid: 1 };
+
+const pidIn = async (file: string): Promise<number> => Number(await readFile(file, "utf8"));
+
+/** It has its addresses, its pidFile and its connections, and another process can still take over. */
+async function expectUntouched(setup: TakeoverSetup, old: SpawnedWeir, before: WsClient): Promise<void> {
+  expect(await before.ask("still here")).toBe("still here");
+  await until("the admin server answers", async () => (await ask(`${old.adminUrl}/readyz`)).status === 200);
+  await untilEqual("the pid in pidFile", old.process.pid, () => pidIn(setup.pidFile));
+  await openAs(old, "bob");
+  expect(old.hasExited).toBe(false);
+  const young = await setup.takeOver(old);
+  expect(await old.exited()).toEqual({ code: 0, signal: null });
+  expect(await pidIn(setup.pidFile)).toBe(young.process.pid);
+}
+
+async function occupiedPort(): Promise<string> {
+  const server = createServer();
+  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+  onCleanup("a server in the way", () => void server.close());
+  return `127.0.0.1:${(server.address() as AddressInfo).port}`;
+}
+
+describe("a new process that fails leaves the old one as if nothing had happened", () => {
+  test.for([
+    ["for its configuration", { threads: 0 }, 1, /threads/],
+    ["for an address that somebody else has", "listeners", 71, /another process serves it/],
+    ["for the address of its admin server", "admin", 71, /\(admin\): EADDRINUSE/],
+  ] as const)("%s", async ([, mistake, code, message]) => {
+    const setup = await setUpTakeover();
+    const old = await setup.start();
+    const before = await openAs(old, "ann");
+    const addresses = addressesOf(old);
+    const host = await occupiedPort();
+    const config =
+      mistake === "listeners"
+        ? { ...addresses, listeners: [new URL(old.httpUrl).host, host] }
+        : mistake === "admin"
+          ? { ...addresses, admin: { bind: host } }
+          : { ...addresses, ...mistake };
+    const young = await setup.spawn(config, ["--takeover"]);
+    expect((await young.exited()).code).toBe(code);
+    expect(young.stdout + young.stderr).toMatch(message);
+    await expectUntouched(setup, old, before);
+  });
+
+  test("at a Unix socket", async () => {
+    const setup = await setUpTakeover();
+    const host = await occupiedPort();
+    const listeners = [`unix:${join(setup.folder, "weir.sock")}`];
+    const old = await setup.start({ listeners });
+    const young = await setup.spawn({ listeners: [...listeners, host] }, ["--takeover"]);
+    expect((await young.exited()).code).toBe(71);
+    await openRaw(old.url);
+  });
+
+  test("as it dies with everything in its hands", async () => {
+    const setup = await setUpTakeover();
+    const old = await setup.start();
+    const before = await openAs(old, "ann");
+    const young = await talkTo(setup.pidFile);
+    young.say(hello);
+    expect(await young.hearJson()).toMatchObject({ pid: old.process.pid });
+    young.say("begin");
+    expect(await young.hear()).toBe("yielded");
+    await expect(ask(`${old.adminUrl}/healthz`)).rejects.toThrow("ECONNREFUSED");
+    // It had written its pid, and opened its socket.
+    await writeFile(setup.pidFile, "1\n");
+    await rename(`${setup.pidFile}.sock`, `${setup.pidFile}.old`);
+    young.leave();
+    await old.untilPrinted(/the process that was to take over is gone/);
+    await expectUntouched(setup, old, before);
+  });
+
+  test("as it does not understand what it hears, or is not understood", async () => {
+    const setup = await setUpTakeover();
+    const old = await setup.start();
+    const before = await openAs(old, "ann");
+    for (const line of ["GET / HTTP/1.1", { ...hello, version: 2 }, {}]) {
+      const young = await talkTo(setup.pidFile);
+      young.say(line);
+      expect(await young.hearJson()).toEqual({ refused: "it speaks version 1 of the takeover" });
+      expect(await young.hear()).toBeUndefined();
+    }
+    const late = await talkTo(setup.pidFile);
+    late.say(hello);
+    await late.hear();
+    late.say("done");
+    expect(await late.hear()).toBeUndefined();
+    await expectUntouched(setup, old, before);
+  });
+
+  test("where another one takes over already", async () => {
+    const setup = await setUpTakeover();
+    const old = await setup.start();
+    const before = await openAs(old, "ann");
+    const first = await talkTo(setup.pidFile);
+    first.say(hello);
+    await first.hear();
+    const second = await setup.spawn(addressesOf(old), ["--takeover"]);
+    expect((await second.exited()).code).toBe(71);
+    expect(second.stdout).toContain("another process is taking over already");
+    first.leave();
+    await until("it can be taken over again", async () => {
+      const next = await talkTo(setup.pidFile);
+      next.say(hello);
+      const answer = await next.hearJson();
+      next.leave();
+      return typeof answer === "object" && answer !== null && "pid" in answer;
+    });
+    await expectUntouched(setup, old, before);
+  });
+});
+
+describe("where there is nobody to take over from, it starts as ever", () => {
+  test("without a pidFile's file", async () => {
+    const { pidFile, spawn } = await setUpTakeover();
+    const weir = await spawn({}, ["--takeover"]);
+    await weir.untilListening(1);
+    expect(weir.stdout).toContain("nobody to take over from");
+    expect(await pidIn(pidFile)).toBe(weir.process.pid);
+    await openAs(weir, "ann");
+  });
+
+  test("after a crash, whose files are left", async () => {
+    const { pidFile, start, spawn } = await setUpTakeover();
+    const crashed = await start();
+    crashed.signal("SIGKILL");
+    await crashed.exited();
+    expect([await pidIn(pidFile), existsSync(`${pidFile}.sock`)]).toEqual([crashed.process.pid, true]);
+    const weir = await spawn({}, ["--takeover"]);
+    await weir.untilListening(1);
+    expect(weir.stdout).toContain(`no Weir with pid ${crashed.process.pid} answers`);
+    expect(await pidIn(pidFile)).toBe(weir.process.pid);
+  });
+
+  test("with the pid of a stranger, which is not signalled", async () => {
+    const { pidFile, spawn } = await setUpTakeover();
+    // Every signal that it could be sent would end it.
+    const stranger = spawnProcess("sleep", ["1h"]);
+    onCleanup("a stranger", () => void stranger.kill("SIGKILL"));
+    await writeFile(pidFile, `${stranger.pid}\n`);
+    const weir = await spawn({}, ["--takeover"]);
+    await weir.untilListening(1);
+    weir.signal("SIGTERM");
+    expect(await weir.exited()).toEqual({ code: 0, signal: null });
+    expect([stranger.exitCode, stranger.signalCode]).toEqual([null, null]);
+  });
+});
+
+describe("pidFile", () => {
+  test("is not removed where it holds another's pid", async () => {
+    const { pidFile, start } = await setUpTakeover();
+    const weir = await start();
+    await writeFile(pidFile, "1\n");
+    weir.signal("SIGTERM");
+    expect(await weir.exited()).toEqual({ code: 0, signal: null });
+    expect(await pidIn(pidFile)).toBe(1);
+  });
+
+  test("of a running Weir is refused to a second one", async () => {
+    const { pidFile, start, spawn } = await setUpTakeover();
+    const weir = await start();
+    const second = await spawn({});
+    expect((await second.exited()).code).toBe(71);
+    expect(second.stderr).toContain(`that of a running Weir (pid ${weir.process.pid})`);
+    expect(await pidIn(pidFile)).toBe(weir.process.pid);
+    const third = await spawn({ ...addressesOf(weir), admin: "off" });
+    expect((await third.exited()).code).toBe(71);
+    expect(third.stderr).toContain(new URL(weir.httpUrl).host);
+  });
+
+  test("that cannot be written is an error", async () => {
+    const { folder, spawn } = await setUpTakeover();
+    const pidFile = join(folder, "nowhere", "weir.pid");
+    const weir = await spawn({ pidFile });
+    expect((await weir.exited()).code).toBe(1);
+    expect(weir.stderr).toContain(`pidFile: ${pidFile} cannot be written: ENOENT`);
+  });
+
+  test("moves with a reload", async () => {
+    const { folder, pidFile, spawn } = await setUpTakeover();
+    const weir = await spawn({});
+    await weir.untilListening(1);
+    const file = weir.process.spawnargs.at(-1) ?? "";
+    const config = JSON.parse(await readFile(file, "utf8")) as object;
+    const other = join(folder, "sub", "other.pid");
+    await mkdir(join(folder, "sub"));
+    await writeFile(file, JSON.stringify({ ...config, pidFile: other }));
+    await untilEqual("the new file's pid", weir.process.pid, () => pidIn(other));
+    await until("the old file is gone", () => !existsSync(pidFile));
+    expect([existsSync(`${pidFile}.sock`), existsSync(`${other}.sock`)]).toEqual([false, true]);
+  });
+});
+
+test("--takeover without a pidFile is a mistake", async () => {
+  const { spawn } = await setUpTakeover();
+  const weir = await spawn({ pidFile: "off" }, ["--takeover"]);
+  expect((await weir.exited()).code).toBe(1);
+  expect(weir.stderr).toContain("--takeover needs a pidFile");
+});
