@@ -27,6 +27,9 @@ ENV WEIR_ADMIN=http://127.0.0.1:9347
 HEALTHCHECK --interval=10s --timeout=3s --start-period=5s --retries=3 \
   CMD ["node", "-e", "fetch(process.env.WEIR_ADMIN + '/healthz').then(({ ok }) => process.exit(ok ? 0 : 1), () => process.exit(1))"]
 
+# A container that is to take over from another (`run --takeover`) shares its network namespace, and the folder of
+# pidFile as a volume that `node` may write to; see "Replacing a running Weir" in the README.
+
 # Node is process 1 (exec form, no shell and no npm between), so that SIGTERM reaches Weir and it drains.
 STOPSIGNAL SIGTERM
 ENTRYPOINT ["node", "dist/main.js"]

@@ -84,7 +84,7 @@ export const configSchema = z
     state: stateSchema,
     pidFile: offOr(filePath())
       .prefault("off")
-      .describe("File that holds Weir's process id; needed for --takeover."),
+      .describe("File that holds Weir's process id, with a socket beside it; needed for --takeover."),
     admin: adminSchema,
     log: logSchema,
     alerts: alertsSchema,
