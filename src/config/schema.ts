@@ -26,7 +26,7 @@ import {
 import { type RouteConfig, routesSchema } from "./schema-routes.ts";
 import { blocks, filePath, headerName, integerOrAuto, offOr } from "./schema-values.ts";
 
-export type { BindAddress } from "./schema-listeners.ts";
+export type { BindAddress, ListenerConfig } from "./schema-listeners.ts";
 export type { BackendConfig } from "./schema-backends.ts";
 export type { PoolConfig } from "./schema-pools.ts";
 export type { AdminConfig, ShutdownConfig, StateConfig } from "./schema-process.ts";
