@@ -11,9 +11,7 @@ import { formatProblem, parseConfig } from "./config/load.ts";
 import type { Config } from "./config/schema.ts";
 import { AbuseWatch } from "./control-plane/abuse.ts";
 import { Admission, type AdmissionEvents } from "./control-plane/admission.ts";
-import { Health } from "./control-plane/alerts/health.ts";
-import { situationOf } from "./control-plane/alerts/situation.ts";
-import { Vitals } from "./control-plane/alerts/vitals.ts";
+import { Alerts } from "./control-plane/alerts/alerts.ts";
 import { answer, Dispatcher } from "./control-plane/dispatcher.ts";
 import { drain } from "./control-plane/drain.ts";
 import { Fleet } from "./control-plane/fleet.ts";
@@ -77,8 +75,7 @@ export class Weir {
   readonly #abuse: AbuseWatch;
   readonly #delays: EventLoopDelays;
   readonly #expiries = new CertificateExpiries();
-  readonly #vitals: Vitals;
-  readonly #health: Health;
+  readonly #alerts: Alerts;
   readonly #workers: Workers;
   readonly #state: LiveState;
   readonly #stateFile: StateFile;
@@ -140,11 +137,11 @@ export class Weir {
     const threads = threadCount(config.threads);
     this.#delays = new EventLoopDelays(threads, clock);
     const buffered = new BufferedBytes(threads);
-    this.#vitals = new Vitals({ delays: this.#delays, now: () => clock.nowMs() });
-    this.#health = new Health(config.alerts, {
-      situation: () => situationOf(this.#vitals, this.#admission, this.#fleet),
+    this.#alerts = new Alerts(config.alerts, {
+      delays: this.#delays,
+      admission: this.#admission,
+      fleet: this.#fleet,
       log,
-      onChange: () => {},
       now: () => clock.nowMs(),
     });
     const upgrades = new UpgradeCounts();
@@ -153,7 +150,7 @@ export class Weir {
       abuse: this.#abuse,
       fleet: this.#fleet,
       log,
-      observers: [this.#metrics, this.#vitals, upgrades],
+      observers: [this.#metrics, this.#alerts.vitals, upgrades],
       close: (serial, id, reason) => this.#close(serial, id, reason),
       now: () => clock.nowMs(),
     });
@@ -181,7 +178,8 @@ export class Weir {
       counters: this.#counters,
       buffered,
       delays: this.#delays,
-      health: this.#health,
+      health: this.#alerts.health,
+      webhook: this.#alerts.webhook,
       expiries: this.#expiries,
       workerRestarts: () => this.#workers.restarts,
       isDraining: () => this.#isDraining,
@@ -196,8 +194,8 @@ export class Weir {
       counters: this.#counters,
       metrics: this.#metrics,
       upgrades,
-      vitals: this.#vitals,
-      health: this.#health,
+      vitals: this.#alerts.vitals,
+      health: this.#alerts.health,
       reloads,
       lastReload,
       isReady: (pool: string | null) => this.#isReadyFor(pool),
@@ -303,7 +301,7 @@ export class Weir {
   #configure(config: Config): void {
     this.#stateFile.configure(config.state);
     this.#abuse.configure(config.limits.abuse);
-    this.#health.configure(config.alerts);
+    this.#alerts.configure(config.alerts);
     this.#fleet.configure(config);
     this.#metrics.configure(config);
     this.#expiries.configure(config.listeners);
@@ -388,7 +386,7 @@ export class Weir {
     this.#admission.sweep();
     this.#fleet.sweep();
     this.#abuse.sweep(this.#clock.nowMs());
-    if (this.#isReady) this.#health.look();
+    if (this.#isReady) this.#alerts.look();
   }
 
   async #stop(): Promise<void> {
@@ -396,6 +394,7 @@ export class Weir {
     this.#stateFile.stop();
     if (this.#sweepTimer !== null) clearInterval(this.#sweepTimer);
     this.#delays.stop();
+    this.#alerts.stop();
     this.#admission.stop();
     this.#fleet.stop();
     await this.#workers.stop();

@@ -20,7 +20,6 @@ export const NOT_IN_EFFECT = [
   "routes[].allow",
   "routes[].deny",
   "pools.*.backends[].proxyProtocol",
-  "alerts",
 ] as const;
 
 /** A warning for each such key that the file asks something of, be it what is the default. */

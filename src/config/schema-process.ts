@@ -247,15 +247,25 @@ export const alertsSchema = z
   .strictObject({
     errorRate: offOr(percent())
       .prefault("5%")
-      .describe("Share of upgrades that fail, above which Weir calls itself degraded."),
+      .describe(
+        "Share of the last minute's upgrades that failed by the backends' or Weir's fault, above which Weir calls itself degraded.",
+      ),
     roundTrip: offOr(duration())
       .prefault("1s")
-      .describe("Round-trip time of its pings, above which it does."),
-    memory: offOr(percent()).prefault("80%").describe("Share of the memory limit, above which it does."),
+      .describe("Round-trip time of its pings (p99 of backends, median of clients), above which it does."),
+    memory: offOr(percent())
+      .prefault("80%")
+      .describe(
+        "Share of the memory limit (the control group's or the machine's; the main thread's heap), above which it does.",
+      ),
     eventLoopDelay: offOr(duration())
       .prefault("100ms")
-      .describe("Event-loop delay (p99), above which it does."),
-    webhook: offOr(httpUrl).prefault("off").describe("URL that each change of the verdict is posted to."),
+      .describe("Event-loop delay of a thread (p99), above which it does."),
+    webhook: offOr(httpUrl)
+      .prefault("off")
+      .describe(
+        "URL that each change of the verdict is posted to, as JSON. Its path may be a secret: it is not logged.",
+      ),
   })
   .prefault({})
   .describe("When Weir calls itself degraded or unhealthy.");

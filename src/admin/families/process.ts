@@ -17,6 +17,7 @@ export interface ProcessSources {
     readonly current: { readonly verdict: HealthVerdict };
     readonly changes: Readonly<Record<HealthVerdict, number>>;
   };
+  readonly webhook: { readonly results: Readonly<Record<"ok" | "failed", number>> };
   readonly expiries: Pick<CertificateExpiries, "all">;
 }
 
@@ -46,7 +47,7 @@ async function openFiles(): Promise<number> {
 }
 
 export function processFamilies(sources: ProcessSources): LiveFamily[] {
-  const { workerRestarts, isDraining, lastReload, delays, health, expiries } = sources;
+  const { workerRestarts, isDraining, lastReload, delays, health, webhook, expiries } = sources;
   return [
     {
       name: "weir_event_loop_lag_p99_seconds",
@@ -65,6 +66,15 @@ export function processFamilies(sources: ProcessSources): LiveFamily[] {
       help: "Changes of the verdict on the whole, by what it became.",
       type: "counter",
       samples: () => verdicts(health.changes, (verdict) => health.changes[verdict]),
+    },
+    {
+      name: "weir_webhook_posts_total",
+      help: "Changes of the verdict that were posted to alerts.webhook (ok), or given up (failed).",
+      type: "counter",
+      samples: () => [
+        ['result="ok"', webhook.results.ok],
+        ['result="failed"', webhook.results.failed],
+      ],
     },
     {
       name: "weir_worker_restarts_total",

@@ -22,7 +22,6 @@ test("every listed key exists", () => {
 describe("is said of a key that asks for something", () => {
   test.each([
     ["routes: [{ pool: chat, allow: [10.0.0.0/8] }]", "f:3:24: warning: routes[0].allow: not in effect yet"],
-    ["alerts: { webhook: off }", "f:3:1: warning: alerts: not in effect yet"],
   ])("%s", (line, warning) => expect(warningsOf(VALID + line)).toEqual([warning]));
 
   test("in every pool and backend", () => {
