@@ -18,6 +18,8 @@ import { Fleet } from "./control-plane/fleet.ts";
 import { threadCount } from "./control-plane/listen-address.ts";
 import { LiveState } from "./control-plane/live-state.ts";
 import { resolveMaxConnections } from "./control-plane/open-files.ts";
+import { Oversight } from "./control-plane/oversight.ts";
+import { Questions } from "./control-plane/questions.ts";
 import { StateFile } from "./control-plane/state-file.ts";
 import { HeldMessages } from "./control-plane/takeover/held-messages.ts";
 import { Incumbent } from "./control-plane/takeover/incumbent.ts";
@@ -117,12 +119,13 @@ export class Weir {
       close: ({ worker, request }, reason) => this.#close(worker, request.id, reason),
       onRoom: (pool) => this.#admission.serve(pool),
     });
+    const userBuckets = new UserBuckets(buckets, () => clock.nowNs());
     this.#admission = new Admission({
       config,
       counters: this.#counters,
       maxConnections,
       pools: this.#fleet.pools,
-      buckets: new UserBuckets(buckets, () => clock.nowNs()),
+      buckets: userBuckets,
       activity,
       events: this.#admissionEvents(),
       now: () => clock.nowMs(),
@@ -145,11 +148,13 @@ export class Weir {
       now: () => clock.nowMs(),
     });
     const upgrades = new UpgradeCounts();
+    const questions = new Questions();
     const dispatcher = new Dispatcher({
       admission: this.#admission,
       abuse: this.#abuse,
       fleet: this.#fleet,
       log,
+      questions,
       observers: [this.#metrics, this.#alerts.vitals, upgrades],
       close: (serial, id, reason) => this.#close(serial, id, reason),
       now: () => clock.nowMs(),
@@ -196,6 +201,13 @@ export class Weir {
       upgrades,
       vitals: this.#alerts.vitals,
       health: this.#alerts.health,
+      oversight: new Oversight({
+        admission: this.#admission,
+        buckets: userBuckets,
+        questions,
+        threads: this.#workers,
+        now: () => clock.nowMs(),
+      }),
       reloads,
       lastReload,
       isReady: (pool: string | null) => this.#isReadyFor(pool),
@@ -378,7 +390,7 @@ export class Weir {
   }
 
   #close(serial: number, id: number, reason: CloseOrder): void {
-    this.#workers.find(serial)?.channel.post({ type: "close", id, reason });
+    this.#workers.find(serial)?.channel.post({ type: "close", id, reason, goodbye: null });
   }
 
   /** Forgets what time has settled: bans, violations, buckets that are full again. And looks how all is doing. */

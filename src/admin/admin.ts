@@ -5,6 +5,7 @@ import type { Admission } from "../control-plane/admission.ts";
 import type { Health } from "../control-plane/alerts/health.ts";
 import type { Vitals } from "../control-plane/alerts/vitals.ts";
 import type { Fleet } from "../control-plane/fleet.ts";
+import type { Oversight } from "../control-plane/oversight.ts";
 import type { Workers } from "../control-plane/workers.ts";
 import type { RememberingLog } from "../remembering-log.ts";
 import type { LastReload, Reloader } from "../reloader.ts";
@@ -31,6 +32,7 @@ export interface AdminParts {
   readonly upgrades: { readonly accepted: number; readonly refused: number };
   readonly vitals: Vitals;
   readonly health: Health;
+  readonly oversight: Oversight;
   /** Null where Weir was not started from a file. */
   readonly reloads: Pick<Reloader, "reload" | "dryRun"> | null;
   readonly lastReload: () => LastReload;
@@ -63,7 +65,10 @@ export class Admin {
       });
     const logs = parts.log.recent;
     const stream = new Stream({
-      message: async () => ({ type: "status", status: status(), busiest: [] }),
+      message: async () => {
+        const busiest = await parts.oversight.busiest();
+        return { type: "status", status: status(), busiest };
+      },
       logs,
     });
     const sockets = new Sockets([stream.endpoint]);

@@ -104,6 +104,11 @@ export class Admission {
     return this.#options.pools.all;
   }
 
+  /** Who holds which place. */
+  get places(): Pick<Places, "all" | "find" | "ofUser" | "ofBackend"> {
+    return this.#places;
+  }
+
   get caps(): Pick<Caps, "maxConnections" | "all"> {
     return this.#caps;
   }

@@ -23,6 +23,9 @@ const COOKIE_BYTES = 12;
 /** Share of its weight that a backend starts slowly with. */
 const SLOW_START_FLOOR = 0.1;
 
+/** What a new round trip counts against all before it. */
+const NEW_SHARE = 0.1;
+
 export class Backend {
   readonly pool: string;
   readonly id: string;
@@ -86,6 +89,13 @@ export class Backend {
   /** Both axes, the operator's and the observed, and the list say that it may be given work. */
   get isReady(): boolean {
     return this.isListed && this.operatorState === "active" && this.isUp && !this.isEjected;
+  }
+
+  noteRoundTrips(roundTripsMs: readonly number[]): void {
+    for (const ms of roundTripsMs) {
+      this.roundTripMs =
+        this.roundTripMs === null ? ms : this.roundTripMs + (ms - this.roundTripMs) * NEW_SHARE;
+    }
   }
 
   /** Its weight at this moment; lower while it starts slowly. Ends the slow start once that is over. */

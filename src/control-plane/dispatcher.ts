@@ -7,6 +7,7 @@ import type { ConnectionSummary, RoundTrips, ToControl } from "../shared-memory/
 import type { AbuseWatch } from "./abuse.ts";
 import type { Admission, Decision } from "./admission.ts";
 import type { Fleet } from "./fleet.ts";
+import type { Questions } from "./questions.ts";
 import type { Thread } from "./workers.ts";
 
 /** How a connection ended, and how long after its 101. */
@@ -30,11 +31,12 @@ export interface TrafficObserver {
 interface DispatcherOptions {
   readonly admission: Admission;
   readonly abuse: AbuseWatch;
-  readonly fleet: Pick<Fleet, "failed" | "lost">;
+  readonly fleet: Pick<Fleet, "failed" | "lost" | "answered">;
+  readonly questions: Pick<Questions, "onAnswer" | "onDeath">;
   readonly log: Log;
   readonly observers: readonly Partial<TrafficObserver>[];
   /** Ends one connection. */
-  readonly close: (worker: number, id: number, reason: "abuse") => void;
+  readonly close: (worker: number, id: number, reason: "abuse" | "admin") => void;
   /** Monotonic milliseconds. */
   readonly now: () => number;
 }
@@ -72,6 +74,7 @@ export class Dispatcher {
       case "delays":
         return this.#tell((one) => one.messagesDelayed?.(message.delaysMs));
       case "round-trips":
+        this.#options.fleet.answered(message.roundTrips);
         return this.#tell((one) => one.peersAnswered?.(message.roundTrips));
       case "dial-retried":
         return this.#tell((one) => one.dialRetried?.(message.pool));
@@ -81,6 +84,8 @@ export class Dispatcher {
         return this.#tell((one) => one.requestEnded?.(message.pool, message.status));
       case "requests-in-flight":
         return this.#options.admission.requests.set(thread.serial, message.requests);
+      case "answer":
+        return this.#options.questions.onAnswer(message.id, message.answer);
       case "hint":
         return this.#hint(message);
       case "log":
@@ -99,6 +104,7 @@ export class Dispatcher {
   }
 
   onDeath(thread: Thread): void {
+    this.#options.questions.onDeath(thread);
     const { admission, now } = this.#options;
     // Nobody is left to tell how they ended: their sockets are gone with the thread.
     for (const { pool, openedAtMs } of admission.openOfWorker(thread.serial)) {
@@ -141,7 +147,8 @@ export class Dispatcher {
     this.#tell((one) => one.upgradeOpened?.(pool, handshakeMs));
     // Its user was banned while it waited or was dialled: there was nothing to close yet.
     const user = admission.find(thread.serial, id)?.user;
-    if (user !== undefined && admission.bans.isBanned(user, now())) close(thread.serial, id, "abuse");
+    const ban = user === undefined ? null : admission.bans.find(user, now());
+    if (ban !== null) close(thread.serial, id, ban.by);
   }
 
   /** Dropped messages are violations; too many of them end all of the user's connections, and ban it. */

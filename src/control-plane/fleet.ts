@@ -3,7 +3,7 @@
 
 import type { Config, PoolConfig } from "../config/schema.ts";
 import type { Log } from "../log.ts";
-import type { CloseOrder, FailureKind } from "../shared-memory/channel.ts";
+import type { CloseOrder, FailureKind, RoundTrips } from "../shared-memory/channel.ts";
 import type { Backend, OperatorState } from "./backend.ts";
 import { BackendStates, type HandSettings } from "./backend-states.ts";
 import { Departures } from "./departures.ts";
@@ -145,6 +145,13 @@ export class Fleet {
   /** An open connection ended without a Close of the backend. */
   lost({ pool, backend }: Slot, network: string): void {
     this.#states.failed(pool, backend, "lost", network);
+  }
+
+  /** Weir's pings were answered. */
+  answered(roundTrips: readonly RoundTrips[]): void {
+    for (const { pool, backend, side, roundTripsMs } of roundTrips) {
+      if (side === "backend") this.find(pool, backend)?.backend.noteRoundTrips(roundTripsMs);
+    }
   }
 
   /** Called now and then. */

@@ -1,10 +1,11 @@
 // What outlives the process, between its live form and a state file's records: affinity, bans, and what an
 // operator has set of backends. Live times are the shared clock's, those of records the wall clock's.
 
-import type { Bans } from "./bans.ts";
+import type { Ban, Bans } from "./bans.ts";
 import type { Fleet } from "./fleet.ts";
 import { inRecords, type StateRecord } from "./state-format.ts";
 
+type BanEntry = Extract<StateRecord, { kind: "bans" }>["bans"][number];
 type AffinityEntries = Extract<StateRecord, { kind: "affinity" }>["entries"];
 
 interface LiveStateOptions {
@@ -34,7 +35,7 @@ export class LiveState {
     for (const settings of fleet.handSettings()) yield { kind: "backend", ...settings };
     for (const batch of inRecords(bans.entries())) {
       const offsetMs = this.#wallOffsetMs();
-      yield { kind: "bans", bans: batch.map(([user, untilMs]) => [user, Math.round(untilMs + offsetMs)]) };
+      yield { kind: "bans", bans: batch.map(([user, ban]) => banEntry(user, ban, offsetMs)) };
     }
     for (const pool of fleet.pools.all) {
       for (const batch of inRecords(pool.affinity.entries())) {
@@ -66,13 +67,14 @@ export class LiveState {
     return { backends: backends.length, bans, affinity: users };
   }
 
-  #restoreBans(bans: readonly (readonly [user: string, untilMs: number])[]): number {
+  #restoreBans(bans: readonly BanEntry[]): number {
     const offsetMs = this.#wallOffsetMs();
     const nowMs = this.#options.now();
     let count = 0;
-    for (const [user, untilMs] of bans) {
+    for (const [user, untilMs, reason] of bans) {
       if (untilMs - offsetMs <= nowMs) continue;
-      this.#options.bans.ban(user, untilMs - offsetMs);
+      const by = reason === undefined ? "abuse" : "admin";
+      this.#options.bans.ban(user, untilMs - offsetMs, { by, reason: reason ?? null });
       count += 1;
     }
     return count;
@@ -100,6 +102,11 @@ export class LiveState {
   #wallOffsetMs(): number {
     return Date.now() - this.#options.now();
   }
+}
+
+function banEntry(user: string, { untilMs, by, reason }: Ban, offsetMs: number): BanEntry {
+  const until = Math.round(untilMs + offsetMs);
+  return by === "abuse" ? [user, until] : [user, until, reason];
 }
 
 function append(

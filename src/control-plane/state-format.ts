@@ -20,7 +20,15 @@ const recordSchema = z.discriminatedUnion("kind", [
     weight: z.int().min(1).nullable(),
     capacity: z.int().min(1).nullable(),
   }),
-  z.strictObject({ kind: z.literal("bans"), bans: z.array(z.tuple([z.string(), milliseconds])) }),
+  z.strictObject({
+    kind: z.literal("bans"),
+    bans: z.array(
+      z.union([
+        z.tuple([z.string(), milliseconds]),
+        z.tuple([z.string(), milliseconds, z.string().nullable()]),
+      ]),
+    ),
+  }),
   z.strictObject({
     kind: z.literal("affinity"),
     pool: z.string(),
@@ -30,7 +38,7 @@ const recordSchema = z.discriminatedUnion("kind", [
 
 /**
  * - `backend`: what an operator has set; null where the configuration decides
- * - `bans`: users, each with the end of its ban
+ * - `bans`: users, each with the end of its ban; those banned by hand also with the reason given, or null
  * - `affinity`: users, each with its backend and since when it has no connection
  */
 export type StateRecord = z.infer<typeof recordSchema>;

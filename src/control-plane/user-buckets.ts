@@ -1,12 +1,26 @@
 // Which buckets a connection spends from: its user's in its tier, for messages and for bytes, and its
 // user's on its route. Only what the configuration limits has a bucket.
 
+import type { Rate } from "../config/schema-limits.ts";
 import type { Config } from "../config/schema.ts";
 import type { AdmitRequest, BucketCells } from "../shared-memory/channel.ts";
 import type { BucketTable } from "../shared-memory/bucket-table.ts";
 
 /** Idle buckets that one sweep looks at. */
 const SWEEP_STEPS = 2_000;
+
+/** One bucket of a user, as it is at the moment. */
+export interface BucketLevel {
+  readonly of: "tier" | "bytes" | "route";
+  /** Name of the tier; of a route's bucket there is none. */
+  readonly tier?: string;
+  /** Id of the route. */
+  readonly route?: string;
+  /** Below 0 while it is in debt. */
+  readonly tokens: number;
+  readonly burst: number;
+  readonly ratePerSecond: number;
+}
 
 export const NO_BUCKETS: BucketCells = { tier: null, bytes: null, route: null };
 
@@ -16,8 +30,8 @@ export class UserBuckets {
   readonly #nowNs: () => number;
   #tiers: Config["tiers"] = {};
   #defaultTier = "";
-  /** Ids of the routes that limit messages. */
-  #limitedRoutes = new Set<string>();
+  /** Of the routes that limit messages, by their ids. */
+  #limitedRoutes = new Map<string, Rate>();
 
   constructor(table: BucketTable, nowNs: () => number) {
     this.#table = table;
@@ -27,7 +41,8 @@ export class UserBuckets {
   configure({ tiers, routes }: Config): void {
     this.#tiers = tiers;
     this.#defaultTier = Object.entries(tiers).find(([, tier]) => tier.default)?.[0] ?? "";
-    this.#limitedRoutes = new Set(routes.filter(({ messages }) => messages !== null).map(({ id }) => id));
+    this.#limitedRoutes.clear();
+    for (const { id, messages } of routes) if (messages !== null) this.#limitedRoutes.set(id, messages);
   }
 
   /** Cells for a connection; those in `held` are kept, also where they are not limited any more. */
@@ -44,9 +59,9 @@ export class UserBuckets {
       (held.route !== null || !needs.route);
     if (lacksNone) return held;
     return {
-      tier: held.tier ?? this.#cell(needs.tier, `messages\n${tier}\n${user}`),
-      bytes: held.bytes ?? this.#cell(needs.bytes, `bytes\n${tier}\n${user}`),
-      route: held.route ?? this.#cell(needs.route, `route\n${route}\n${user}`),
+      tier: held.tier ?? this.#cell(needs.tier, messagesKey(tier, user)),
+      bytes: held.bytes ?? this.#cell(needs.bytes, bytesKey(tier, user)),
+      route: held.route ?? this.#cell(needs.route, routeKey(route, user)),
     };
   }
 
@@ -56,12 +71,49 @@ export class UserBuckets {
     }
   }
 
+  /** The buckets that the user spends from, or has lately spent from, whatever its tier was. */
+  levels(user: string): BucketLevel[] {
+    const levels: BucketLevel[] = [];
+    for (const [tier, { messages, bytes }] of Object.entries(this.#tiers)) {
+      levels.push(...this.#level(messagesKey(tier, user), messages, { of: "tier", tier }));
+      levels.push(...this.#level(bytesKey(tier, user), bytes, { of: "bytes", tier }));
+    }
+    for (const [route, limit] of this.#limitedRoutes) {
+      levels.push(...this.#level(routeKey(route, user), limit, { of: "route", route }));
+    }
+    return levels;
+  }
+
   /** Forgets some of the idle buckets that are full again; many sweeps see all of them. */
   sweep(): void {
     this.#table.sweep(this.#nowNs(), SWEEP_STEPS);
   }
 
+  #level(key: string, limit: Rate | null, name: Pick<BucketLevel, "of" | "tier" | "route">): BucketLevel[] {
+    if (limit === null) return [];
+    const tokens = this.#table.level(key, limit, this.#nowNs());
+    if (tokens === null) return [];
+    return [{ ...name, tokens: roundedDown(tokens), burst: limit.burst, ratePerSecond: limit.rate }];
+  }
+
   #cell(isNeeded: boolean, key: string): number | null {
     return isNeeded ? this.#table.acquire(key, this.#nowNs()) : null;
   }
+}
+
+function messagesKey(tier: string, user: string): string {
+  return `messages\n${tier}\n${user}`;
+}
+
+function bytesKey(tier: string, user: string): string {
+  return `bytes\n${tier}\n${user}`;
+}
+
+function routeKey(route: string, user: string): string {
+  return `route\n${route}\n${user}`;
+}
+
+/** To hundredths, which is more than anybody reads. */
+function roundedDown(tokens: number): number {
+  return Math.floor(tokens * 100) / 100;
 }

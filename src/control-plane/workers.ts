@@ -157,6 +157,11 @@ export class Workers {
     }
   }
 
+  /** Those that run. */
+  get all(): Iterable<Thread> {
+    return this.#running.values();
+  }
+
   /** The thread with this serial, unless it is gone. */
   find(serial: number): Thread | undefined {
     return this.#running.get(serial);

@@ -1,5 +1,5 @@
-// The texts of Weir's own that a client may get: that a message of its was dropped, and that Weir is about
-// to shut down. Only where the route has one, and only for clients whose subprotocol can take a foreign text.
+// The texts of Weir's own that a client may get: that a message of its was dropped, what an administrator has to
+// say, and that Weir is about to shut down. Only where the route has one, and only for clients whose subprotocol can take a foreign text.
 
 import type { NoticesConfig } from "../config/schema-routes.ts";
 
@@ -9,7 +9,7 @@ const MS_PER_SECOND = 1_000;
 export class ClientNotices {
   readonly #subprotocol: string | null;
   #limitedAtMs = Number.NEGATIVE_INFINITY;
-  /** Who is asked to leave is told nothing else: one text at most can wait for the end of a message. */
+  /** Who is asked to leave is told nothing else. */
   #isAskedToLeave = false;
 
   /** @param subprotocol that the backend selected; null for none */
@@ -30,6 +30,11 @@ export class ClientNotices {
     if (notices === null || notices.draining === null || !this.#areAllowed(notices)) return null;
     this.#isAskedToLeave = true;
     return notices.draining.replaceAll("{{graceSeconds}}", String(Math.ceil(graceMs / MS_PER_SECOND)));
+  }
+
+  /** Whether the client may be told something else. */
+  isAllowed(notices: NoticesConfig | null): boolean {
+    return notices !== null && !this.#isAskedToLeave && this.#areAllowed(notices);
   }
 
   #areAllowed({ subprotocols }: NoticesConfig): boolean {

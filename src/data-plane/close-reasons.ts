@@ -28,6 +28,7 @@ export const CLOSE_REASONS = {
   rate: { client: policyViolation, text: "message rate exceeded", backend: goingAway, by: "weir" },
   abuse: { client: policyViolation, text: "abuse", backend: goingAway, by: "weir" },
   control_flood: { client: policyViolation, text: "control frame flood", backend: goingAway, by: "weir" },
+  admin: { client: policyViolation, text: "closed by administrator", backend: goingAway, by: "weir" },
   replaced: { client: policyViolation, text: "replaced", backend: goingAway, by: "weir" },
   token_expired: { client: unauthorized, text: "token expired", backend: goingAway, by: "weir" },
   too_big: { client: messageTooBig, text: "message too big", backend: goingAway, by: "weir" },

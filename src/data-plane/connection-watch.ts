@@ -2,17 +2,22 @@
 // happened for too long, and at its age.
 
 import type { TimeoutsConfig } from "../config/schema-process.ts";
+import type { Grant } from "../shared-memory/channel.ts";
 import type { Connection } from "./connection.ts";
 import { type PeerReader, PeerWatch, type PeerWriter } from "./peer-watch.ts";
 
 /** What is asked of a connection. */
 export type WatchedConnection = Pick<Connection, "isEnding" | "tokenExpiresAtMs" | "close" | "abandon"> & {
-  readonly grant: { readonly activityCell: number | null; readonly pool: string };
+  readonly grant: Pick<Grant, "activityCell" | "pool" | "backend">;
   readonly toBackend: PeerReader & PeerWriter & { readonly peerBytes: number };
   readonly toClient: PeerReader & PeerWriter & { readonly peerBytes: number };
 };
 
-export type RoundTripObserver = (pool: string, side: "client" | "backend", roundTripMs: number) => void;
+export type RoundTripObserver = (
+  grant: Pick<Grant, "pool" | "backend">,
+  side: "client" | "backend",
+  roundTripMs: number,
+) => void;
 
 export interface SweepSettings {
   /** Between looks, as a rule. */
@@ -38,14 +43,14 @@ export class ConnectionWatch {
       reader: toBackend,
       writer: toClient,
       masked: false,
-      onRoundTrip: (ms) => onRoundTrip(grant.pool, "client", ms),
+      onRoundTrip: (ms) => onRoundTrip(grant, "client", ms),
       nowMs,
     });
     this.#backend = new PeerWatch({
       reader: toClient,
       writer: toBackend,
       masked: true,
-      onRoundTrip: (ms) => onRoundTrip(grant.pool, "backend", ms),
+      onRoundTrip: (ms) => onRoundTrip(grant, "backend", ms),
       nowMs,
     });
   }

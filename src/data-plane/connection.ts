@@ -4,7 +4,7 @@
 import { randomBytes } from "node:crypto";
 import type { Socket } from "node:net";
 import type { OnExceed } from "../config/schema-limits.ts";
-import type { ConnectionEnd, Grant } from "../shared-memory/channel.ts";
+import type { Goodbye as ClientGoodbye, ConnectionEnd, Grant } from "../shared-memory/channel.ts";
 import { Counter } from "../shared-memory/counters.ts";
 import { buildCloseFrame, buildFrame } from "../ws/frame-builder.ts";
 import { CloseCode, MASKING_KEY_BYTES, Opcode, type ProtocolError } from "../ws/protocol.ts";
@@ -21,7 +21,7 @@ export class Connection implements PipeOwner {
   readonly toBackend: Pipe;
   readonly toClient: Pipe;
   readonly #options: ConnectionOptions;
-  readonly #startedAtMs = performance.now();
+  readonly startedAtMs = performance.now();
   /** How it ended; set by whatever came first. */
   #end: ConnectionEnd | null = null;
   /** Weir has said goodbye itself: what the sides do from then on is no news. */
@@ -81,17 +81,19 @@ export class Connection implements PipeOwner {
   /**
    * Weir's own goodbye to both sides, as the table of reasons has it. At a shutdown a message in flight is
    * delivered whole before it, in its own time; else only a frame is.
+   *
+   * @param goodbye what the client is told in place of that
    */
-  close(reason: CloseReasonName): void {
+  close(reason: CloseReasonName, goodbye: ClientGoodbye | null = null): void {
     if (this.#isLeaving) return;
     this.#isLeaving = true;
     if (reason === "draining") this.#unit = "message";
     const entry = CLOSE_REASONS[reason];
-    const client = this.#clientGoodbye(reason, entry.client);
+    const client = goodbye?.code ?? this.#clientGoodbye(reason, entry.client);
     this.#endAs({ code: client === "cut" ? CloseCode.abnormal : client, by: entry.by, reason });
     // At a shutdown a message in flight may take until its deadline; the peers' time begins at our Close.
     if (reason !== "draining") this.#startCloseTimer();
-    this.#sayGoodbye(this.toClient, client, entry.text);
+    this.#sayGoodbye(this.toClient, client, goodbye?.text ?? entry.text);
     this.#sayGoodbye(this.toBackend, entry.backend, "");
   }
 
@@ -112,10 +114,10 @@ export class Connection implements PipeOwner {
     this.toBackend.limit(limits, nowNs);
   }
 
-  /** Sends the client a text message of ours between two messages of the backend. */
-  notify(text: string): void {
+  /** Sends the client a text message of ours between two messages of the backend. False: nothing goes out now. */
+  notify(text: string): boolean {
     const payload = Buffer.from(text);
-    this.toClient.notify(buildFrame({ opcode: Opcode.text, payload, maskingKey: null }));
+    return this.toClient.notify(buildFrame({ opcode: Opcode.text, payload, maskingKey: null }));
   }
 
   /** Cuts both sockets now. */
@@ -255,7 +257,7 @@ export class Connection implements PipeOwner {
     if (this.#closeTimer !== null) clearTimeout(this.#closeTimer);
     this.#options.observer.onTeardown(this, {
       ...(this.#end ?? { code: CloseCode.abnormal, by: "weir", reason: "destroyed" }),
-      durationMs: Math.round(performance.now() - this.#startedAtMs),
+      durationMs: Math.round(performance.now() - this.startedAtMs),
       messagesToBackend: this.toBackend.writer.messages,
       messagesToClient: this.toClient.writer.messages,
       bytesToBackend: this.toBackend.writer.bytes,

@@ -5,7 +5,7 @@ import type { OnExceed } from "../config/schema-limits.ts";
 import type { NoticesConfig } from "../config/schema-routes.ts";
 import type { BucketView } from "../shared-memory/bucket-table.ts";
 import type { BufferedBytesCells } from "../shared-memory/buffered-bytes.ts";
-import type { BucketCells, ConnectionSummary, ToWorker } from "../shared-memory/channel.ts";
+import type { BucketCells, ConnectionSummary, Goodbye, ToWorker } from "../shared-memory/channel.ts";
 import type { SharedClock } from "../shared-memory/clock.ts";
 import { Counter } from "../shared-memory/counters.ts";
 import { canDropMessages } from "../ws/extensions.ts";
@@ -38,7 +38,7 @@ interface ConnectionsOptions {
 }
 
 /** What is known of a connection from its start to its end. */
-interface OpenConnection {
+export interface OpenConnection {
   readonly connection: Connection;
   /** What the log says of it. */
   readonly facts: {
@@ -80,8 +80,16 @@ export class Connections implements ConnectionObserver {
       buffered,
       clock,
       dateMs: () => Date.now(),
-      onRoundTrip: (pool, side, roundTripMs) => reporter.roundTrip(pool, side, roundTripMs),
+      onRoundTrip: (grant, side, roundTripMs) => reporter.roundTrip(grant, side, roundTripMs),
     });
+  }
+
+  get all(): Iterable<OpenConnection> {
+    return this.#open.values();
+  }
+
+  find(id: number): OpenConnection | undefined {
+    return this.#open.get(id);
   }
 
   /** The client has its 101: both sockets and the grant are the connection's from here. */
@@ -137,8 +145,14 @@ export class Connections implements ConnectionObserver {
     this.#limit(open);
   }
 
-  close(id: number, reason: CloseReasonName): void {
-    this.#open.get(id)?.connection.close(reason);
+  /** @param goodbye what the client is told in place of what the reason has */
+  close(id: number, reason: CloseReasonName, goodbye: Goodbye | null): void {
+    this.#open.get(id)?.connection.close(reason, goodbye);
+  }
+
+  /** Tells a client something, where its route has notices and its subprotocol bears them. Returns whether it does. */
+  notify(open: OpenConnection, text: string): boolean {
+    return open.notices.isAllowed(this.#noticesOf(open)) && open.connection.notify(text);
   }
 
   /** Tells the clients that they will be closed; those who come later hear it as they open. */

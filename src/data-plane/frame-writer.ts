@@ -11,6 +11,9 @@ export interface DirectionCounters {
   readonly bytes: number;
 }
 
+/** A message may take hours, and notices may come all the while. */
+const MAX_WAITING_TEXTS = 4;
+
 export class FrameWriter {
   readonly socket: Socket;
   /** Messages of the peer begun, and its wire bytes passed on. */
@@ -18,7 +21,7 @@ export class FrameWriter {
   bytes = 0;
   readonly #counters: DirectionCounters;
   #isClosed = false;
-  #waitingText: Buffer | null = null;
+  #waitingTexts: Buffer[] | null = null;
   #waitingClose: Buffer | null = null;
   #waitingPing: { readonly frame: Buffer; readonly onFlushed: () => void } | null = null;
 
@@ -33,7 +36,7 @@ export class FrameWriter {
   }
 
   get isTextWaiting(): boolean {
-    return this.#waitingText !== null;
+    return this.#waitingTexts !== null;
   }
 
   get isPingWaiting(): boolean {
@@ -55,16 +58,21 @@ export class FrameWriter {
     this.#isClosed = true;
   }
 
-  /** Keeps a text message of ours for the next message boundary, in place of one that waits. */
+  /** Keeps a text message of ours for the next message boundary, behind those that wait; of many only the last. */
   keepText(frame: Buffer): void {
-    this.#waitingText = frame;
+    this.#waitingTexts ??= [];
+    if (this.#waitingTexts.length === MAX_WAITING_TEXTS) this.#waitingTexts.pop();
+    this.#waitingTexts.push(frame);
   }
 
-  /** The stream stands at a message boundary: the text that waits goes out. False: wait for `drain`. */
-  writeText(): boolean {
-    const frame = this.#waitingText;
-    this.#waitingText = null;
-    return frame === null || this.#isClosed || this.socket.write(frame);
+  /** The stream stands at a message boundary: the texts that wait go out. False: wait for `drain`. */
+  writeTexts(): boolean {
+    const frames = this.#waitingTexts;
+    this.#waitingTexts = null;
+    if (frames === null || this.#isClosed) return true;
+    let isRoom = true;
+    for (const frame of frames) isRoom = this.socket.write(frame);
+    return isRoom;
   }
 
   /** Keeps a Ping of ours for the next frame boundary; `onFlushed` is called once it has left. */

@@ -7,6 +7,8 @@ import { Opcode } from "../ws/protocol.ts";
 const PING_PAYLOAD_BYTES = 8;
 
 export class OwnPings {
+  /** Of the last ping that was answered and could be timed. */
+  lastRoundTripMs: number | null = null;
   readonly #onRoundTrip: (roundTripMs: number) => void;
   readonly #nowMs: () => number;
   /** All payloads begin with these 32 bits; the others count up from a random number too. */
@@ -56,7 +58,8 @@ export class OwnPings {
     if (number <= this.#answered || number > this.#sent) return false;
     this.#answered = number;
     if (number === this.#sent && this.#flushedAtMs !== null) {
-      this.#onRoundTrip(this.#nowMs() - this.#flushedAtMs);
+      this.lastRoundTripMs = this.#nowMs() - this.#flushedAtMs;
+      this.#onRoundTrip(this.lastRoundTripMs);
     }
     return true;
   }

@@ -112,11 +112,12 @@ export class Pipe implements GateOwner {
     else this.#writeClose();
   }
 
-  /** Puts a text message of ours between two messages of the source, in place of one that waits. */
-  notify(frame: Buffer): void {
-    if (this.#state !== "relaying") return;
+  /** Puts a text message of ours between two messages of the source. False: nothing goes through any more. */
+  notify(frame: Buffer): boolean {
+    if (this.#state !== "relaying") return false;
     this.writer.keepText(frame);
     if (this.#scanner.isAtMessageBoundary) this.#writeText();
+    return true;
   }
 
   /** Sends the sink a Ping of ours, at the end of the frame in flight. */
@@ -320,7 +321,7 @@ export class Pipe implements GateOwner {
   }
 
   #writeText(): void {
-    if (!this.writer.writeText()) this.pauseSource();
+    if (!this.writer.writeTexts()) this.pauseSource();
   }
 
   #writePing(): void {

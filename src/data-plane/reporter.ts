@@ -29,7 +29,8 @@ export class Reporter {
   #delaysMs: number[] = [];
   /** Routes of whose `origins` somebody was told. */
   readonly #hinted = new WeakSet<RouteConfig>();
-  #roundTrips: (RoundTrips & { readonly roundTripsMs: number[] })[] = [];
+  /** By side, pool and backend. */
+  readonly #roundTrips = new Map<string, RoundTrips & { readonly roundTripsMs: number[] }>();
 
   /** @param isAccessLogged `log.access`, which a reload may change */
   constructor(channel: Channel<ToControl>, isAccessLogged: () => boolean) {
@@ -114,10 +115,15 @@ export class Reporter {
   }
 
   /** Told in batches too. */
-  roundTrip(pool: string, side: "client" | "backend", roundTripMs: number): void {
-    if (this.#roundTrips.length === 0) setTimeout(() => this.#sendRoundTrips(), ROUND_TRIP_BATCH_MS);
-    const known = this.#roundTrips.find((each) => each.pool === pool && each.side === side);
-    if (known === undefined) this.#roundTrips.push({ pool, side, roundTripsMs: [roundTripMs] });
+  roundTrip(
+    { pool, backend }: Pick<Grant, "pool" | "backend">,
+    side: "client" | "backend",
+    roundTripMs: number,
+  ): void {
+    if (this.#roundTrips.size === 0) setTimeout(() => this.#sendRoundTrips(), ROUND_TRIP_BATCH_MS);
+    const key = `${side}\n${pool}\n${backend}`;
+    const known = this.#roundTrips.get(key);
+    if (known === undefined) this.#roundTrips.set(key, { pool, backend, side, roundTripsMs: [roundTripMs] });
     else known.roundTripsMs.push(roundTripMs);
   }
 
@@ -137,8 +143,8 @@ export class Reporter {
   }
 
   #sendRoundTrips(): void {
-    this.#channel.postUnhurried({ type: "round-trips", roundTrips: this.#roundTrips });
-    this.#roundTrips = [];
+    this.#channel.postUnhurried({ type: "round-trips", roundTrips: [...this.#roundTrips.values()] });
+    this.#roundTrips.clear();
   }
 
   #countRefusal(pool: string | null, { code, status }: Refusal): void {

@@ -9,11 +9,13 @@ import { BufferedBytesCells } from "../shared-memory/buffered-bytes.ts";
 import { Channel, type ToControl, type ToWorker, type WorkerSetup } from "../shared-memory/channel.ts";
 import { CounterBlock } from "../shared-memory/counters.ts";
 import { reportEventLoopDelay } from "../shared-memory/event-loop-delay.ts";
+import type { Question } from "../shared-memory/questions.ts";
 import { AdmissionDesk } from "./admission-desk.ts";
 import { Connections } from "./connections.ts";
 import { KeySets } from "./credentials/key-sets.ts";
 import { DialTargets } from "./dial-targets.ts";
 import { PlainRequests } from "./http.ts";
+import { Inspector } from "./inspector.ts";
 import { Listener } from "./listener.ts";
 import { Reporter } from "./reporter.ts";
 import { Settings } from "./settings.ts";
@@ -26,6 +28,7 @@ class DataPlane {
   readonly #desk: AdmissionDesk;
   readonly #reporter: Reporter;
   readonly #connections: Connections;
+  readonly #inspector: Inspector;
   readonly #requests: PlainRequests;
   readonly #buckets = new BucketView();
   readonly #listeners: Listener[] = [];
@@ -51,6 +54,7 @@ class DataPlane {
       clock: new SharedClock(setup.clockEpochNs),
       phase: setup.index / setup.threads,
     });
+    this.#inspector = new Inspector(this.#connections);
     this.#requests = new PlainRequests({
       settings: () => this.#current(),
       desk: this.#desk,
@@ -79,7 +83,9 @@ class DataPlane {
       case "stop-listening":
         return void this.#stopListening();
       case "close":
-        return this.#connections.close(message.id, message.reason);
+        return this.#connections.close(message.id, message.reason, message.goodbye);
+      case "question":
+        return void this.#answer(message.id, message.question);
       case "close-all":
         return this.#connections.closeAll(message);
       case "announce-drain":
@@ -140,6 +146,14 @@ class DataPlane {
     } catch (error) {
       const code = error instanceof Error && "code" in error ? String(error.code) : String(error);
       this.#channel.post({ type: "listen-failed", listener, code });
+    }
+  }
+
+  async #answer(id: number, question: Question): Promise<void> {
+    try {
+      this.#channel.post({ type: "answer", id, answer: await this.#inspector.answer(question) });
+    } catch (error) {
+      this.#onMistake(error, () => {});
     }
   }
 

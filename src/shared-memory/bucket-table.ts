@@ -83,6 +83,12 @@ export class BucketTable {
     return () => this.#listeners.delete(listener);
   }
 
+  /** Tokens in the key's bucket, below 0 while it is in debt; null where it has none, and so is full. */
+  level(key: string, limit: Limit, nowNs: number): number | null {
+    const known = this.#byKey.get(key);
+    return known === undefined ? null : this.#view.bucket(known.cell, limit).level(nowNs);
+  }
+
   /** The cell of the key's bucket, named by one more grant; each acquire is paired with one release. */
   acquire(key: string, nowNs: number): number {
     this.sweep(nowNs, SWEEP_STEPS);

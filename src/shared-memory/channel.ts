@@ -4,6 +4,7 @@
 import type { Config } from "../config/schema.ts";
 import type { ErrorCode } from "../errors.ts";
 import type { LogFields, LogLevel } from "../log.ts";
+import type { Answer, Question } from "./questions.ts";
 
 /** What a worker thread is started with. */
 export interface WorkerSetup {
@@ -95,6 +96,7 @@ export interface ConnectionSummary extends ConnectionEnd {
 /** Times from a Ping of Weir's to its Pong. */
 export interface RoundTrips {
   readonly pool: string;
+  readonly backend: string;
   readonly side: "client" | "backend";
   readonly roundTripsMs: readonly number[];
 }
@@ -110,7 +112,13 @@ export interface RoundTrips {
 export type FailureKind = "connect" | "timeout" | "malformed" | "status" | "lost";
 
 /** Why the control plane ends a single connection. */
-export type CloseOrder = "abuse" | "replaced" | "backend_draining" | "backend_lost";
+export type CloseOrder = "abuse" | "admin" | "replaced" | "backend_draining" | "backend_lost";
+
+/** What the client is told in place of what the order's reason has; null: just that. */
+export interface Goodbye {
+  readonly code: number | null;
+  readonly text: string | null;
+}
 
 export type ToWorker =
   | { readonly type: "configure"; readonly version: number; readonly config: Config }
@@ -126,7 +134,13 @@ export type ToWorker =
   /** Accept no more; what was accepted has this long to send its first request. */
   | { readonly type: "stop-accepting"; readonly withinMs: number }
   | { readonly type: "stop-listening" }
-  | { readonly type: "close"; readonly id: number; readonly reason: CloseOrder }
+  | {
+      readonly type: "close";
+      readonly id: number;
+      readonly reason: CloseOrder;
+      readonly goodbye: Goodbye | null;
+    }
+  | { readonly type: "question"; readonly id: number; readonly question: Question }
   /** Weir is about to shut down: clients are told so where their route has a notice. */
   | { readonly type: "announce-drain"; readonly graceMs: number }
   /** Evenly over `spreadMs`, and however it goes within `withinMs`. */
@@ -175,6 +189,7 @@ export type ToControl =
       readonly kind: FailureKind;
       readonly network: string;
     }
+  | { readonly type: "answer"; readonly id: number; readonly answer: Answer }
   | { readonly type: "request-ended"; readonly pool: string | null; readonly status: number }
   /** While draining: at its beginning, and whenever the number changes. */
   | { readonly type: "requests-in-flight"; readonly requests: number }

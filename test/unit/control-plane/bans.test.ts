@@ -36,3 +36,13 @@ test("is bounded: past 100 000 the ban that ends first is lifted", () => {
   expect(bans.isBanned("user 0", 0)).toBe(false);
   expect(bans.isBanned("user 1", 0)).toBe(true);
 });
+
+test("an administrator's ban replaces any other, also by a shorter one, and says who made it and why", () => {
+  const bans = new Bans();
+  bans.ban("a", 1_000);
+  expect(bans.find("a", 0)).toEqual({ untilMs: 1_000, by: "abuse", reason: null });
+  bans.set("a", { untilMs: 100, by: "admin", reason: "spam" });
+  expect(bans.find("a", 99)).toEqual({ untilMs: 100, by: "admin", reason: "spam" });
+  expect(bans.find("a", 100)).toBeNull();
+  expect(bans.size).toBe(0);
+});

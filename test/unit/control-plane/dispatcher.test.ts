@@ -44,10 +44,15 @@ beforeEach(() => {
     fleet: {
       failed: (...failure) => void told.push(["failed", ...failure]),
       lost: ({ backend }, network) => void told.push(["lost", backend.id, network]),
+      answered: (roundTrips) => void told.push(["answered", roundTrips]),
+    },
+    questions: {
+      onAnswer: (...answered) => void told.push(["answer", ...answered]),
+      onDeath: ({ serial }) => void told.push(["no more answers", serial]),
     },
     log: recordingLog((...line) => void told.push(line)),
     observers: [recordingObserver()],
-    close: () => expect.unreachable("nobody is abusive"),
+    close: (...ordered) => void told.push(["close", ...ordered]),
     now: () => 0,
   });
 });
@@ -113,8 +118,10 @@ describe("the dispatcher", () => {
     dispatcher.onDeath(thread);
     expect(told).toEqual([
       ["opened", "chat", 1],
+      ["no more answers", 7],
       ["ended", "chat", { code: 1006, by: "weir", reason: "thread_lost", durationMs: 0 }],
       ["warn", "connections ended with their worker thread", { thread: 0, connections: 1 }],
+      ["no more answers", 7],
     ]);
   });
 
@@ -127,6 +134,32 @@ describe("the dispatcher", () => {
     expect(admission.requests.total).toBe(3);
     dispatcher.onDeath(other);
     expect(admission.requests.total).toBe(1);
+  });
+
+  test("hands on round trips and answers", () => {
+    const { thread } = fakeThread(1);
+    const roundTrips = [{ pool: "chat", backend: "a", side: "backend", roundTripsMs: [1.5] }] as const;
+    const answer = { kind: "notice", clients: 3 } as const;
+    dispatcher.onMessage(thread, { type: "round-trips", roundTrips });
+    dispatcher.onMessage(thread, { type: "answer", id: 9, answer });
+    expect(told).toEqual([
+      ["answered", roundTrips],
+      ["answered", roundTrips],
+      ["answer", 9, answer],
+    ]);
+  });
+
+  test("closes who was banned while it was being dialled, by the word of who banned it", () => {
+    const { thread } = fakeThread(1);
+    dispatcher.onMessage(thread, { type: "admit", request: requestOf({ id: 1, user: "ann" }) });
+    dispatcher.onMessage(thread, { type: "admit", request: requestOf({ id: 2, user: "bob" }) });
+    admission.bans.set("ann", { untilMs: 1, by: "admin", reason: null });
+    admission.bans.ban("bob", 1);
+    for (const id of [1, 2]) dispatcher.onMessage(thread, { type: "opened", id, handshakeMs: 1 });
+    expect(told.filter(([what]) => what === "close")).toEqual([
+      ["close", 1, 1, "admin"],
+      ["close", 1, 2, "abuse"],
+    ]);
   });
 
   test("hands on refusals, retries, requests and log lines", () => {

@@ -138,6 +138,17 @@ describe("bans", () => {
     expect(after.bans.isBanned("eve", 6_000)).toBe(false);
     expect(after.bans.isBanned("mallory", 0)).toBe(false);
   });
+
+  test("say who made them and why, as before", () => {
+    before.bans.ban("eve", 10_000);
+    before.bans.set("mallory", { untilMs: 10_000, by: "admin", reason: "spam" });
+    before.bans.set("trudy", { untilMs: 10_000, by: "admin", reason: null });
+    const after = new Process();
+    expect(carry(before, after)).toMatchObject({ bans: 3 });
+    expect(after.bans.find("eve", 0)).toMatchObject({ by: "abuse", reason: null });
+    expect(after.bans.find("mallory", 0)).toMatchObject({ by: "admin", reason: "spam" });
+    expect(after.bans.find("trudy", 0)).toMatchObject({ by: "admin", reason: null });
+  });
 });
 
 describe("what an operator has set", () => {

@@ -145,3 +145,38 @@ function spend(table: BucketTable, cell: number, count: number, nowNs = 0): void
   for (const segment of table.segments) view.addSegment(segment);
   view.bucket(cell, { rate: 1, burst: 10 }).take(count, nowNs);
 }
+
+describe("the levels of a user's buckets", () => {
+  const limited = { guest: { default: true, messages, bytes }, vip: {} };
+
+  test("are those that its connections spend from, and go on while they are not full", () => {
+    const { buckets, table, setNowNs } = setUp(config(limited, messages));
+    const held = buckets.acquire(request());
+    const view = new BucketView();
+    for (const segment of table.segments) view.addSegment(segment);
+    const spend = (cell: number | null, tokens: number): void => {
+      if (cell !== null) view.bucket(cell, { rate: 1, burst: 10 }).charge(tokens, 0);
+    };
+    spend(held.tier, 3);
+    spend(held.route, 12);
+    expect(buckets.levels("ann")).toEqual([
+      { of: "tier", tier: "guest", tokens: 7, burst: 10, ratePerSecond: 1 },
+      { of: "bytes", tier: "guest", tokens: 1_024, burst: 1_024, ratePerSecond: 1_024 },
+      { of: "route", route: "*/game/*", tokens: -2, burst: 10, ratePerSecond: 1 },
+    ]);
+    expect(buckets.levels("bob")).toEqual([]);
+    setNowNs(1.5e9);
+    buckets.release(held);
+    expect(buckets.levels("ann")).toMatchObject([
+      { of: "tier", tokens: 8.5 },
+      { of: "route", tokens: -0.5 },
+    ]);
+  });
+
+  test("are none for what a reload does not limit any more", () => {
+    const { buckets } = setUp(config(limited, messages));
+    buckets.acquire(request());
+    buckets.configure(config({ guest: { default: true } }));
+    expect(buckets.levels("ann")).toEqual([]);
+  });
+});

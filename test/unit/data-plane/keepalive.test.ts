@@ -41,14 +41,14 @@ class FakePipe {
 }
 
 class FakeConnection {
-  readonly grant: { readonly activityCell: number | null; readonly pool: string };
+  readonly grant: WatchedConnection["grant"];
   readonly toBackend = new FakePipe();
   readonly toClient = new FakePipe();
   readonly ends: string[] = [];
   tokenExpiresAtMs: number | null = null;
 
   constructor(activityCell: number | null) {
-    this.grant = { activityCell, pool: "chat" };
+    this.grant = { activityCell, pool: "chat", backend: "a" };
   }
 
   get isEnding(): boolean {
@@ -88,7 +88,7 @@ beforeEach(() => {
     clock: { nowMs: () => performance.now() - startMs + heldUpMs },
     buffered: { set: (client, backend) => (buffered = { client, backend }) },
     dateMs: () => Date.now(),
-    onRoundTrip: (...told) => void roundTrips.push(told),
+    onRoundTrip: ({ backend }, side, ms) => void roundTrips.push([backend, side, ms]),
   });
 });
 
@@ -173,7 +173,7 @@ describe("pings", () => {
       peer.answer(other);
     }
     expect(connection.ends).toEqual([]);
-    expect(roundTrips).toEqual(Array.from({ length: 4 }, () => ["chat", side, expect.closeTo(20, 3)]));
+    expect(roundTrips).toEqual(Array.from({ length: 4 }, () => ["a", side, expect.closeTo(20, 3)]));
   });
 
   test("of a reload that turns them off and on again begin anew", () => {

@@ -157,6 +157,22 @@ describe("a text of ours", () => {
     expect(fixture.told).toEqual(["close received"]);
   });
 
+  test("waits beside others, of which there are four at most: the last of them is replaced", () => {
+    const fixture = waiting();
+    const texts = ["2", "3", "4", "5"].map((payload) => text(payload));
+    for (const one of texts) expect(fixture.pipe.notify(fixture.bytes(one))).toBe(true);
+    fixture.read(lastPart);
+    const [second, third, , last] = texts;
+    const expected = [text("notice"), second, third, last].filter((one) => one !== undefined);
+    expect(fixture.written).toEqual(fixture.bytes(firstPart, lastPart, ...expected));
+  });
+
+  test("is not taken where nothing goes through any more", () => {
+    const fixture = waiting();
+    fixture.pipe.stop();
+    expect(fixture.pipe.notify(notice)).toBe(false);
+  });
+
   test("does not count as a message of the source", () => {
     const fixture = waiting();
     const passed = fixture.read(lastPart) + fixture.bytes(firstPart).length;

@@ -31,7 +31,7 @@ test("what a client did, what a limit is there for, and a backend that says no a
 
 test("upgrades and round trips of more than a minute ago count no more", () => {
   vitals.upgradeRefused("chat", "internal", 500);
-  vitals.peersAnswered([{ pool: "chat", side: "client", roundTripsMs: [50] }]);
+  vitals.peersAnswered([{ pool: "chat", backend: "a", side: "client", roundTripsMs: [50] }]);
   nowMs += 49_000;
   vitals.upgradeOpened();
   expect(vitals.current).toMatchObject({
@@ -50,9 +50,9 @@ test("upgrades and round trips of more than a minute ago count no more", () => {
 test("round trips are told by side, as median and p99 in milliseconds", () => {
   const roundTripsMs = Array.from({ length: 100 }, (_, i) => i + 1);
   vitals.peersAnswered([
-    { pool: "chat", side: "client", roundTripsMs },
-    { pool: "chat", side: "backend", roundTripsMs: [0.25] },
-    { pool: "chat", side: "backend", roundTripsMs: [0, 1e12] },
+    { pool: "chat", backend: "a", side: "client", roundTripsMs },
+    { pool: "chat", backend: "a", side: "backend", roundTripsMs: [0.25] },
+    { pool: "chat", backend: "a", side: "backend", roundTripsMs: [0, 1e12] },
   ]);
   const { client, backend } = vitals.current.roundTripMs;
   expect(client.p50).toBeCloseTo(50, -1);

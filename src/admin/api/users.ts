@@ -1,0 +1,86 @@
+// `/api/users`: what is known of a user, its ban, and closing all of its connections.
+
+import { z } from "zod";
+import { parseDuration } from "../../config/units.ts";
+import type { Oversight } from "../../control-plane/oversight.ts";
+import { ApiError, type ApiAnswer, type ApiRequest, type Endpoint, type Names } from "./endpoint.ts";
+import { goodbyeOf } from "./goodbye.ts";
+
+export interface UserSources {
+  readonly oversight: Pick<Oversight, "user" | "closeUser" | "ban" | "liftBan">;
+}
+
+const DEFAULT_BAN = "1h";
+
+/** No user has a longer name, nor one with control characters or line ends: they would break a log or a terminal. */
+const MAX_USER_BYTES = 256;
+const UNUSABLE = /[\p{Cc}\p{Zl}\p{Zp}\p{Cs}]/u;
+
+const banSettings = z.strictObject({
+  for: z.string().default(DEFAULT_BAN),
+  reason: z.string().max(500).nullable().default(null),
+});
+
+export function userEndpoints({ oversight }: UserSources): Endpoint[] {
+  return [
+    {
+      method: "GET",
+      path: "/api/users/:user",
+      answer: async (_request, names) => {
+        const user = await oversight.user(userOf(names));
+        if (user === null) throw new ApiError(404, "not_found", "nothing is known of this user");
+        return { status: 200, body: user };
+      },
+    },
+    {
+      method: "DELETE",
+      path: "/api/users/:user/connections",
+      answer: ({ url }, names) => {
+        const goodbye = goodbyeOf(url);
+        return { status: 200, body: { closed: oversight.closeUser(userOf(names), goodbye) } };
+      },
+    },
+    {
+      method: "PUT",
+      path: "/api/users/:user/ban",
+      answer: (request, names) => ban(request, names, oversight),
+    },
+    {
+      method: "DELETE",
+      path: "/api/users/:user/ban",
+      answer: (_request, names) => {
+        if (oversight.liftBan(userOf(names))) return { status: 200, body: { ban: null } };
+        throw new ApiError(404, "not_found", "this user is not banned");
+      },
+    },
+  ];
+}
+
+async function ban(
+  { body }: ApiRequest,
+  names: Names,
+  oversight: Pick<Oversight, "ban">,
+): Promise<ApiAnswer> {
+  const user = userOf(names);
+  const settings = banSettings.safeParse((await body()) ?? {});
+  if (!settings.success) throw new ApiError(400, "bad_request", z.prettifyError(settings.error));
+  const forMs = parsedDuration(settings.data.for);
+  return { status: 200, body: oversight.ban(user, forMs, settings.data.reason) };
+}
+
+function parsedDuration(text: string): number {
+  let ms = 0;
+  try {
+    ms = parseDuration(text);
+  } catch (error) {
+    throw new ApiError(400, "bad_request", `for: ${error instanceof Error ? error.message : String(error)}`);
+  }
+  if (ms === 0) throw new ApiError(400, "bad_request", "for: is longer than no time");
+  return ms;
+}
+
+function userOf(names: Names): string {
+  const user = names("user");
+  if (Buffer.byteLength(user) <= MAX_USER_BYTES && !UNUSABLE.test(user)) return user;
+  throw new ApiError(400, "bad_request", "no user can have this name");
+}

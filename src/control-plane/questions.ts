@@ -1,0 +1,40 @@
+// Questions to the data-plane threads, and their answers. A thread that is gone, or too busy to answer in time,
+// has none to give: whoever asks goes on without it.
+
+import type { Answer, Question } from "../shared-memory/questions.ts";
+import type { Thread } from "./workers.ts";
+
+const DEADLINE_MS = 2_000;
+
+interface Asked {
+  readonly thread: number;
+  readonly timer: NodeJS.Timeout;
+  readonly resolve: (answer: Answer | null) => void;
+}
+
+export class Questions {
+  readonly #asked = new Map<number, Asked>();
+  #nextId = 1;
+
+  /** Null where the thread does not answer in time. */
+  ask(thread: Thread, question: Question, deadlineMs: number = DEADLINE_MS): Promise<Answer | null> {
+    const id = this.#nextId++;
+    const { promise, resolve } = Promise.withResolvers<Answer | null>();
+    const timer = setTimeout(() => this.onAnswer(id, null), deadlineMs);
+    this.#asked.set(id, { thread: thread.serial, timer, resolve });
+    thread.channel.post({ type: "question", id, question });
+    return promise;
+  }
+
+  onAnswer(id: number, answer: Answer | null): void {
+    const asked = this.#asked.get(id);
+    if (asked === undefined) return;
+    this.#asked.delete(id);
+    clearTimeout(asked.timer);
+    asked.resolve(answer);
+  }
+
+  onDeath({ serial }: Thread): void {
+    for (const [id, { thread }] of this.#asked) if (thread === serial) this.onAnswer(id, null);
+  }
+}
