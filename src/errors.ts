@@ -61,6 +61,14 @@ function retryable(
   return { origin, status, closeCode, retryable: true, message };
 }
 
+/** What another service says to the client. */
+export interface ForeignAnswer {
+  readonly status: number;
+  /** Lower case. */
+  readonly headers: Readonly<Record<string, string | string[]>>;
+  readonly body: Buffer;
+}
+
 interface RefusalOptions {
   /** Overrides the table's text; names the value and the bound, never tokens or payload. */
   readonly message?: string;
@@ -68,6 +76,8 @@ interface RefusalOptions {
   readonly status?: number;
   /** Value of `WWW-Authenticate`: how to show the credentials that are missing or bad. */
   readonly challenge?: string;
+  /** Takes the place of our own answer. */
+  readonly answer?: ForeignAnswer;
   readonly cause?: unknown;
 }
 
@@ -79,6 +89,7 @@ export class Refusal extends Error {
   readonly closeCode: number | null;
   readonly retryable: boolean;
   readonly challenge: string | null;
+  readonly answer: ForeignAnswer | null;
 
   constructor(code: ErrorCode, options: RefusalOptions = {}) {
     const known: ErrorEntry = ERRORS[code];
@@ -90,6 +101,7 @@ export class Refusal extends Error {
     this.closeCode = known.closeCode;
     this.retryable = known.retryable;
     this.challenge = options.challenge ?? null;
+    this.answer = options.answer ?? null;
   }
 }
 

@@ -12,7 +12,6 @@ export const NOT_IN_EFFECT = [
   "listeners[].healthPath",
   "listeners[].allow",
   "listeners[].deny",
-  "identity.forwardAuth",
   "identity.user[].certificate",
   "limits.perAddress",
   "limits.overload",

@@ -34,7 +34,7 @@ export interface JwtConfig {
   readonly closeOnExpiry: boolean;
 }
 
-interface ForwardAuthConfig {
+export interface ForwardAuthConfig {
   readonly url: string;
   /** Milliseconds. */
   readonly timeout: number;
@@ -180,15 +180,21 @@ const jwt = z.strictObject({
   closeOnExpiry: onOff().prefault("off").describe("Close a connection with 3000 when its token expires."),
 });
 
+/** Of the client's own connection or handshake, or framing its body: the question has its own. */
+const NOT_COPIED =
+  /^(?:connection|content-length|expect|host|keep-alive|proxy-.*|sec-websocket-.*|te|trailer|transfer-encoding|upgrade)$/;
+
+const copiedHeader = headerName().refine((name) => !NOT_COPIED.test(name), {
+  error: ({ input }) => `${describeValue(input)} belongs to the client's own connection and cannot be copied`,
+});
+
 const forwardAuth = z.strictObject({
   url: httpUrl.describe(
-    "Service that is asked about each upgrade; 2xx lets it in, another status is the client's answer.",
+    "Service that is asked about each upgrade and plain request; 2xx lets it in, another status is the client's answer.",
   ),
-  timeout: duration()
-    .prefault("2s")
-    .describe("How long the service may take; after that the upgrade is refused with 503."),
+  timeout: duration().prefault("2s").describe("How long the service may take; after that the answer is 503."),
   copyHeaders: z
-    .array(headerName())
+    .array(copiedHeader)
     .prefault(["authorization", "cookie"])
     .describe("Request headers that the service is sent."),
   userHeader: offOr(headerName()).prefault("off").describe("Header of the answer that names the user."),
@@ -215,7 +221,9 @@ export const identitySchema = z
       ),
     forwardAuth: offOr(forwardAuth)
       .prefault("off")
-      .describe("Ask another service whether an upgrade may in. Costs a request per upgrade."),
+      .describe(
+        "Ask another service whether an upgrade or a plain request may in. Costs a request for each.",
+      ),
   })
   .describe("Who a client is: what limits per user and affinity hang on.");
 

@@ -2,6 +2,7 @@
 // without what concerns only the hop to us, and with what the backend should know of the client.
 
 import type { RouteConfig } from "../config/schema.ts";
+import { joinedHeader } from "../ws/handshake.ts";
 import { withoutCookies } from "./cookies.ts";
 import type { DialTarget } from "./dial-target.ts";
 import { isHopByHop, namedInConnection } from "./hop-by-hop.ts";
@@ -12,17 +13,23 @@ import type { RequestTarget } from "./routes.ts";
 /** Set by us alone: nobody else may claim them. */
 const OWN = new Set(["x-weir-user", "x-weir-tier"]);
 
-const FORWARDED = ["x-forwarded-for", "x-forwarded-proto", "x-forwarded-host", "x-forwarded-port"] as const;
+/** Those of `forwardedHeaders`. */
+const FORWARDED = new Set(["x-forwarded-for", "x-forwarded-proto", "x-forwarded-host", "x-forwarded-port"]);
 
-export interface ForwardedRequest {
+/** How a request reached us. */
+export interface ForwardedHop {
   readonly rawHeaders: readonly string[];
-  readonly client: Client;
-  readonly route: RouteConfig;
+  readonly client: Pick<Client, "peer" | "isPeerTrusted">;
   readonly target: RequestTarget;
-  readonly dialTarget: DialTarget;
   readonly isSecure: boolean;
   /** Port that the client reached us on. */
   readonly localPort: number;
+}
+
+export interface ForwardedRequest extends ForwardedHop {
+  readonly client: Client;
+  readonly route: RouteConfig;
+  readonly dialTarget: DialTarget;
   /** Passed on from trusted peers only; lower case, `-` for `_`. */
   readonly trustedHeaders: ReadonlySet<string>;
   /** Names of Weir's own cookies, which are not passed on. */
@@ -34,7 +41,6 @@ export interface ForwardedRequest {
 export function backendHeaders(request: ForwardedRequest): string[] {
   const { rawHeaders, client, route, trustedHeaders, ownCookies } = request;
   const named = namedInConnection(rawHeaders);
-  const forwarded = new Map<string, string>();
   const headers: string[] = ["Host", hostFor(request)];
   for (let i = 0; i + 1 < rawHeaders.length; i += 2) {
     const name = rawHeaders[i] ?? "";
@@ -45,17 +51,12 @@ export function backendHeaders(request: ForwardedRequest): string[] {
     if (lower === "host" || lower === "x-request-id" || isHopByHop(lower) || OWN.has(alike)) continue;
     if (named.has(lower)) continue;
     if (alike.startsWith("x-forwarded-") || trustedHeaders.has(alike)) {
-      if (!client.isPeerTrusted) continue;
-      if ((FORWARDED as readonly string[]).includes(lower)) {
-        const before = forwarded.get(lower);
-        forwarded.set(lower, before === undefined ? value : `${before}, ${value}`);
-        continue;
-      }
+      if (!client.isPeerTrusted || FORWARDED.has(lower)) continue;
     }
     const passed = lower === "cookie" ? withoutCookies(value, ownCookies) : value;
     if (passed !== null) headers.push(name, passed);
   }
-  appendForwarded(headers, forwarded, request);
+  headers.push(...forwardedHeaders(request));
   headers.push("X-Request-Id", request.requestId);
   headers.push("X-Weir-User", headerSpelling(client.user), "X-Weir-Tier", client.tier);
   return withRouteHeaders(headers, route.headers);
@@ -95,18 +96,30 @@ function headerValue(rawHeaders: readonly string[], name: string): string {
   return "";
 }
 
-function appendForwarded(
-  headers: string[],
-  received: ReadonlyMap<string, string>,
-  { client, isSecure, localPort, rawHeaders, target }: ForwardedRequest,
-): void {
-  const before = received.get("x-forwarded-for");
+/** Where the request comes from: what a trusted peer says of it is extended, what another says replaced. */
+export function forwardedHeaders({
+  rawHeaders,
+  client,
+  target,
+  isSecure,
+  localPort,
+}: ForwardedHop): string[] {
+  const named = namedInConnection(rawHeaders);
+  const received = (name: string): string | undefined =>
+    client.isPeerTrusted && !named.has(name) ? joinedHeader(rawHeaders, name) : undefined;
+  const before = received("x-forwarded-for");
   const peer = client.peer === "" ? "unix:" : client.peer;
   const host = target.authority ?? headerValue(rawHeaders, "host");
-  headers.push("X-Forwarded-For", before === undefined ? peer : `${before}, ${peer}`);
-  headers.push("X-Forwarded-Proto", received.get("x-forwarded-proto") ?? (isSecure ? "https" : "http"));
-  headers.push("X-Forwarded-Host", received.get("x-forwarded-host") ?? host);
-  headers.push("X-Forwarded-Port", received.get("x-forwarded-port") ?? String(localPort));
+  return [
+    "X-Forwarded-For",
+    before === undefined ? peer : `${before}, ${peer}`,
+    "X-Forwarded-Proto",
+    received("x-forwarded-proto") ?? (isSecure ? "https" : "http"),
+    "X-Forwarded-Host",
+    received("x-forwarded-host") ?? host,
+    "X-Forwarded-Port",
+    received("x-forwarded-port") ?? String(localPort),
+  ];
 }
 
 /** The operator's own lines have the last word; the Host is `hostFor`'s business. */

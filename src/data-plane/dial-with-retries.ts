@@ -1,8 +1,6 @@
 // Dials the granted backend and, where that fails before the client has heard anything, others.
 
 import type { IncomingMessage } from "node:http";
-import type { Socket } from "node:net";
-import type { TLSSocket } from "node:tls";
 import type { RouteConfig } from "../config/schema.ts";
 import { Refusal } from "../errors.ts";
 import type { FailureKind, Grant } from "../shared-memory/channel.ts";
@@ -18,6 +16,7 @@ import type { DialTarget } from "./dial-target.ts";
 import type { Client } from "./identify.ts";
 import type { PendingClient } from "./pending-client.ts";
 import type { Reporter } from "./reporter.ts";
+import { isSecure } from "./secure-socket.ts";
 import type { Settings } from "./settings.ts";
 
 /** Statuses that say of the backend, not of the request, that it cannot be served. */
@@ -124,14 +123,13 @@ async function dialOnce(
   if (target === undefined) return new Refusal("no_backend");
   const { pending, settings, route, client } = upgrade;
   const { rawHeaders, target: requestTarget } = upgrade.passport;
-  const socket = pending.socket as Socket & Partial<Pick<TLSSocket, "encrypted">>;
   const headers = backendHeaders({
     rawHeaders,
     client,
     route,
     target: requestTarget,
     dialTarget: target,
-    isSecure: socket.encrypted === true,
+    isSecure: isSecure(pending.socket),
     localPort: upgrade.localPort,
     trustedHeaders: settings.trustedHeaders,
     ownCookies: settings.affinityCookies,

@@ -1,8 +1,6 @@
 // Gives a plain request its backend and, where that one cannot be connected, others.
 
 import type { IncomingMessage, ServerResponse } from "node:http";
-import type { Socket } from "node:net";
-import type { TLSSocket } from "node:tls";
 import type { RouteConfig } from "../config/schema.ts";
 import { Refusal } from "../errors.ts";
 import type { AdmitRequest } from "../shared-memory/channel.ts";
@@ -15,7 +13,7 @@ import type { DialTarget } from "./dial-target.ts";
 import type { Forwarder } from "./forwarder.ts";
 import type { Client } from "./identify.ts";
 import type { Reporter } from "./reporter.ts";
-import { requestIdOf } from "./request-id.ts";
+import { isSecure } from "./secure-socket.ts";
 import type { Settings } from "./settings.ts";
 
 /** A plain request that has its route and its client. */
@@ -27,6 +25,7 @@ export interface RoutedRequest {
   readonly passport: Passport;
   readonly route: RouteConfig;
   readonly client: Client;
+  readonly requestId: string;
 }
 
 /**
@@ -50,7 +49,6 @@ export async function forwardWithRetries(
     network: client.network,
     tried: [],
   };
-  const requestId = requestIdOf(request, client.isPeerTrusted);
   const tried: string[] = [];
   let grant = await context.desk.admit(question, null);
   for (;;) {
@@ -65,7 +63,7 @@ export async function forwardWithRetries(
             target,
             addresses: grant.addresses,
             path: backendPath(route, routed.passport.target, target),
-            headers: headersFor(routed, target, requestId),
+            headers: headersFor(routed, target),
             setCookie: affinitySetCookie(grant, request, client),
           });
     if (failure === null) return;
@@ -82,16 +80,16 @@ export async function forwardWithRetries(
   }
 }
 
-function headersFor(routed: RoutedRequest, dialTarget: DialTarget, requestId: string): string[] {
-  const { request, settings, passport, route, client } = routed;
-  const socket = request.socket as Socket & Partial<Pick<TLSSocket, "encrypted">>;
+function headersFor(routed: RoutedRequest, dialTarget: DialTarget): string[] {
+  const { request, settings, passport, route, client, requestId } = routed;
+  const { socket } = request;
   return backendHeaders({
     rawHeaders: passport.rawHeaders,
     client,
     route,
     target: passport.target,
     dialTarget,
-    isSecure: socket.encrypted === true,
+    isSecure: isSecure(socket),
     localPort: socket.localPort ?? 0,
     trustedHeaders: settings.trustedHeaders,
     ownCookies: settings.affinityCookies,

@@ -6,10 +6,12 @@ import { Refusal } from "../errors.ts";
 import type { AdmissionDesk } from "./admission-desk.ts";
 import { forwardWithRetries } from "./forward-with-retries.ts";
 import { Forwarder, hasBody } from "./forwarder.ts";
-import { identify } from "./identify.ts";
+import { identify, locate } from "./identify.ts";
 import { connectionHeader, refusalAnswer } from "./refuse.ts";
 import type { Reporter } from "./reporter.ts";
+import { requestIdOf } from "./request-id.ts";
 import { parseTarget, type RequestTarget } from "./routes.ts";
+import { isSecure } from "./secure-socket.ts";
 import type { Settings } from "./settings.ts";
 
 /** Counted as the status of a request whose client left before it had one; nginx's number for it. */
@@ -66,11 +68,22 @@ export class PlainRequests {
       const route = settings.routes.match(target);
       pool = route.pool;
       if (route.http === "reject") throw new Refusal("http_rejected");
-      const passport = await settings.credentials.check({ request, target, route });
-      const client = identify(request, request.socket, settings, passport.token);
+      const place = locate(request, request.socket, settings);
+      const requestId = requestIdOf(request, place.isPeerTrusted);
+      const passport = await settings.credentials.check({
+        request,
+        target,
+        route,
+        client: place,
+        isSecure: isSecure(request.socket),
+        localPort: request.socket.localPort ?? 0,
+        requestId,
+        onLeave: leaveNotice(response),
+      });
+      const client = identify(request, place, settings, passport);
       await forwardWithRetries(
         { desk, reporter, forwarder: this.#forwarder },
-        { request, response, settings, passport, route, client },
+        { request, response, settings, passport, route, client, requestId },
       );
     } catch (error) {
       this.#refuse(request, response, error);
@@ -100,6 +113,18 @@ export class PlainRequests {
     const isLast = request.headersDistinct["upgrade"] !== undefined || request.httpVersion === "1.0";
     return this.#isDraining || isLast || !response.shouldKeepAlive ? "close" : "keep-alive";
   }
+}
+
+/** Calls back once the client has left; a later callback takes the place of the one before, and null of any. */
+function leaveNotice(response: http.ServerResponse): (callback: (() => void) | null) => void {
+  let current: (() => void) | null = null;
+  return (callback) => {
+    if (current !== null) response.off("close", current);
+    current = callback;
+    if (callback === null) return;
+    if (response.destroyed) callback();
+    else response.on("close", callback);
+  };
 }
 
 /**

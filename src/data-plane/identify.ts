@@ -6,20 +6,24 @@ import type { Config } from "../config/schema.ts";
 import { Refusal } from "../errors.ts";
 import { joinedHeader } from "../ws/handshake.ts";
 import { clientAddress, plainAddress } from "./client-address.ts";
-import type { VerifiedToken } from "./credentials/token-verifier.ts";
+import type { Proof } from "./credentials/credentials.ts";
 import { ipUser, networkOf } from "./identity-value.ts";
 import type { Settings } from "./settings.ts";
 
 /** What proxies usually add, whatever `clientIpHeader` is; the second is RFC 7239's. */
 const FORWARDING = ["x-forwarded-for", "forwarded"];
 
-export interface Client {
+/** Where a client is. */
+export interface ClientPlace {
   /** The socket's peer; empty for a client on a Unix socket. */
   readonly peer: string;
   /** The peer is one of `trustedProxies`: what its headers say of the client is believed. */
   readonly isPeerTrusted: boolean;
   /** The client's own address, past the trusted proxies in front. */
   readonly address: string;
+}
+
+export interface Client extends ClientPlace {
   /** From the first source that yields one, else `ip:` and the address: safe in a log, not in a header. */
   readonly user: string;
   /** The user is an address that many clients may share. */
@@ -29,31 +33,33 @@ export interface Client {
   readonly tier: string;
 }
 
-/**
- * Throws Refusal `client_gone`.
- *
- * A user that is the address of an untrusted peer which forwards for others is many clients, and so is one
- * on a Unix socket of whom nobody has said an address.
- *
- * @param token null where none was shown, or none is asked for
- */
-export function identify(
-  request: IncomingMessage,
-  socket: Socket,
-  settings: Settings,
-  token: VerifiedToken | null,
-): Client {
+/** Throws Refusal `client_gone`. */
+export function locate(request: IncomingMessage, socket: Socket, settings: Settings): ClientPlace {
   const peer = peerOf(socket);
   // A Unix socket can only be reached from this machine, by whom its file mode admits.
   const isPeerTrusted = peer === "" || settings.trustedProxies.has(peer);
   const forwarded = joinedHeader(request.rawHeaders, settings.config.clientIpHeader);
   const address =
     isPeerTrusted && forwarded !== undefined ? clientAddress(peer, forwarded, settings.trustedProxies) : peer;
-  const { user, tier } = settings.identity.find(request, isPeerTrusted, token);
+  return { peer, isPeerTrusted, address };
+}
+
+/**
+ * A user that is the address of an untrusted peer which forwards for others is many clients, and so is one
+ * on a Unix socket of whom nobody has said an address.
+ *
+ * @param proof what its credentials have proven
+ */
+export function identify(
+  request: IncomingMessage,
+  place: ClientPlace,
+  settings: Settings,
+  proof: Proof,
+): Client {
+  const { isPeerTrusted, address } = place;
+  const { user, tier } = settings.identity.find(request, isPeerTrusted, proof);
   return {
-    peer,
-    isPeerTrusted,
-    address,
+    ...place,
     user: user ?? ipUser(address),
     isSharedAddress:
       user === null && (address === "" || (!isPeerTrusted && isForwarding(request, settings.config))),

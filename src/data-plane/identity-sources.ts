@@ -6,8 +6,9 @@ import type { Config } from "../config/schema.ts";
 import type { IdentitySource } from "../config/schema-identity.ts";
 import { joinedHeader } from "../ws/handshake.ts";
 import { cookieValue } from "./cookies.ts";
+import type { Proof } from "./credentials/credentials.ts";
 import type { VerifiedToken } from "./credentials/token-verifier.ts";
-import { isUsableIdentity, isUsableUser } from "./identity-value.ts";
+import { fromBytes, isUsableIdentity, isUsableUser } from "./identity-value.ts";
 import { queryOf } from "./routes.ts";
 
 /** Null where no source yields one: then it is the address that counts, and the default tier. */
@@ -38,16 +39,17 @@ export class IdentitySources {
   }
 
   /**
-   * The first usable value of each list. A tier that does not exist is none, and ends the search: who
+   * The first usable value of each list, unless forward auth has named one. A tier that does not exist is none, and ends the search: who
    * says `platinum` where there is no such tier must not get what a weaker source says.
    *
-   * @param token null where none was shown, or none is asked for
+   * @param proof what its credentials have proven
    */
-  find(request: IncomingMessage, isPeerTrusted: boolean, token: VerifiedToken | null): FoundIdentity {
-    if (this.#user.length === 0 && this.#tier.length === 0) return NOTHING;
-    const clues = new Clues(request, isPeerTrusted, token);
-    const user = firstOf(this.#user, clues, isUsableUser);
-    const tier = firstOf(this.#tier, clues, isUsableIdentity);
+  find(request: IncomingMessage, isPeerTrusted: boolean, proof: Proof): FoundIdentity {
+    const isNamed = proof.user !== null || proof.tier !== null;
+    if (this.#user.length === 0 && this.#tier.length === 0 && !isNamed) return NOTHING;
+    const clues = new Clues(request, isPeerTrusted, proof.token);
+    const user = proof.user ?? firstOf(this.#user, clues, isUsableUser);
+    const tier = proof.tier ?? firstOf(this.#tier, clues, isUsableIdentity);
     return { user, tier: tier !== null && this.#tiers.has(tier) ? tier : null };
   }
 }
@@ -57,7 +59,10 @@ export class IdentitySources {
  * client's address and what `identity` names, the names of forward auth's own answer included, since
  * a backend that reads them there would believe anyone. Lower case, with `-` for `_`.
  */
-export function trustedHeaders({ clientIpHeader, identity }: Config): ReadonlySet<string> {
+export function trustedHeaders({
+  clientIpHeader,
+  identity,
+}: Pick<Config, "clientIpHeader" | "identity">): ReadonlySet<string> {
   const { user, tier, forwardAuth } = identity;
   const named = [...user, ...tier].filter(({ kind }) => kind === "header").map(({ name }) => name);
   const answered = [forwardAuth?.userHeader, forwardAuth?.tierHeader].filter(
@@ -145,9 +150,4 @@ class Clues {
 /** A piece of a string keeps all of it in memory; a user is kept for as long as its connection. */
 function copyOf(value: string): string {
   return Buffer.from(value).toString();
-}
-
-/** The UTF-8 of a header that Node has read as one character a byte; U+FFFD for what is none. */
-function fromBytes(value: string): string {
-  return /[\x80-\xff]/.test(value) ? Buffer.from(value, "latin1").toString("utf8") : value;
 }

@@ -20,6 +20,11 @@ const IP_PREFIX = /^ip:/i;
 const PLAIN = /^[\x21-\x24\x26-\x7e]*$/;
 const NOT_PLAIN = /[^\x21-\x24\x26-\x7e]/gu;
 
+/** The UTF-8 of a header that was read as one character a byte; U+FFFD for what is none. */
+export function fromBytes(value: string): string {
+  return /[\x80-\xff]/.test(value) ? Buffer.from(value, "latin1").toString("utf8") : value;
+}
+
 /** Whether a value that a source found counts at all; one that does not is as good as absent. */
 export function isUsableIdentity(value: string): boolean {
   return (

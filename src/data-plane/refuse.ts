@@ -14,9 +14,13 @@ const LINGER_MS = 2_000;
 /** Status, headers and body of a refusal. */
 export function refusalAnswer(refusal: Refusal): {
   status: number;
-  headers: Record<string, string>;
-  body: string;
+  headers: Record<string, string | string[]>;
+  body: string | Buffer;
 } {
+  if (refusal.answer !== null) {
+    const { status, headers, body } = refusal.answer;
+    return { status, headers: { ...headers, "Content-Length": String(body.length) }, body };
+  }
   const status = refusal.status ?? 500;
   const body = JSON.stringify({ error: refusal.code, message: refusal.message });
   const headers: Record<string, string> = {
@@ -51,7 +55,8 @@ export function refuseBytes(socket: Socket, refusal: Refusal): void {
     ([name, value]) => `${name}: ${value}\r\n`,
   );
   if (socket.writable) {
-    socket.write(`HTTP/1.1 ${status} ${http.STATUS_CODES[status] ?? ""}\r\n${lines.join("")}\r\n${body}`);
+    socket.write(`HTTP/1.1 ${status} ${http.STATUS_CODES[status] ?? ""}\r\n${lines.join("")}\r\n`);
+    socket.write(body);
   }
   closeAfterAnswer(socket);
 }
@@ -115,7 +120,7 @@ function closeAfterAnswer(socket: Socket): void {
 
 /** `Upgrade` belongs to this hop, and `Connection` must say so (RFC 9110 §7.8). */
 export function connectionHeader(
-  headers: Readonly<Record<string, string>>,
+  headers: Readonly<Record<string, string | string[]>>,
   persistence: "close" | "keep-alive",
 ): string {
   return headers["Upgrade"] === undefined ? persistence : `${persistence}, upgrade`;

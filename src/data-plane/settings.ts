@@ -6,7 +6,7 @@ import { affinityCookieNames } from "./affinity-cookie.ts";
 import { TrustedProxies } from "./client-address.ts";
 import type { DialTarget } from "./dial-target.ts";
 import { Credentials } from "./credentials/credentials.ts";
-import { KeySets } from "./credentials/key-sets.ts";
+import { CredentialServices } from "./credentials/credential-services.ts";
 import { DialTargets } from "./dial-targets.ts";
 import { IdentitySources, trustedHeaders } from "./identity-sources.ts";
 import { Origins } from "./origins.ts";
@@ -30,9 +30,9 @@ export class Settings {
   /**
    * Throws where a file that the configuration names cannot be read or used.
    * @param targets the thread's, which take over the new list of backends
-   * @param keySets the thread's
+   * @param services the thread's
    */
-  constructor(config: Config, targets = new DialTargets(), keySets = new KeySets(() => {})) {
+  constructor(config: Config, targets = new DialTargets(), services = new CredentialServices(() => {})) {
     this.config = config;
     this.routes = new Routes(config.routes);
     this.origins = new Origins(config.routes);
@@ -40,7 +40,7 @@ export class Settings {
     this.trustedHeaders = trustedHeaders(config);
     this.affinityCookies = affinityCookieNames(config);
     this.identity = new IdentitySources(config);
-    this.credentials = new Credentials(config, keySets);
+    this.credentials = new Credentials(config, services);
     this.defaultTier = Object.entries(config.tiers).find(([, tier]) => tier.default)?.[0] ?? "default";
     this.#targets = targets;
     targets.configure(config.pools);

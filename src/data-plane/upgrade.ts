@@ -11,13 +11,14 @@ import type { AdmissionDesk } from "./admission-desk.ts";
 import { affinityCookie, affinitySetCookie } from "./affinity-cookie.ts";
 import type { Connections } from "./connections.ts";
 import { dialWithRetries } from "./dial-with-retries.ts";
-import { identify } from "./identify.ts";
+import { identify, locate } from "./identify.ts";
 import { PendingClient } from "./pending-client.ts";
 import { refuseByClose } from "./refuse-by-close.ts";
 import { passAnswer, refuseUpgrade } from "./refuse.ts";
 import type { Reporter } from "./reporter.ts";
 import { requestIdOf } from "./request-id.ts";
 import { parseTarget, type RequestTarget } from "./routes.ts";
+import { isSecure } from "./secure-socket.ts";
 import type { Settings } from "./settings.ts";
 import { withProtocol, writeSwitchingProtocols } from "./switching-protocols.ts";
 
@@ -48,9 +49,19 @@ export async function onUpgrade(
     const route = settings.routes.match(target);
     pool = route.pool;
     checkOrigin({ request, target, route, settings, reporter });
-    const passport = await settings.credentials.check({ request, target, route });
-    const client = identify(request, socket, settings, passport.token);
-    const requestId = requestIdOf(request, client.isPeerTrusted);
+    const place = locate(request, socket, settings);
+    const requestId = requestIdOf(request, place.isPeerTrusted);
+    const passport = await settings.credentials.check({
+      request,
+      target,
+      route,
+      client: place,
+      isSecure: isSecure(socket),
+      localPort: context.localPort(),
+      requestId,
+      onLeave: (callback) => pending.onLeave(callback),
+    });
+    const client = identify(request, place, settings, passport);
     const { tier, user } = client;
     grant = await desk.admit(
       {

@@ -12,7 +12,7 @@ import { reportEventLoopDelay } from "../shared-memory/event-loop-delay.ts";
 import type { Question } from "../shared-memory/questions.ts";
 import { AdmissionDesk } from "./admission-desk.ts";
 import { Connections } from "./connections.ts";
-import { KeySets } from "./credentials/key-sets.ts";
+import { CredentialServices } from "./credentials/credential-services.ts";
 import { DialTargets } from "./dial-targets.ts";
 import { PlainRequests } from "./http.ts";
 import { Inspector } from "./inspector.ts";
@@ -33,7 +33,7 @@ class DataPlane {
   readonly #buckets = new BucketView();
   readonly #listeners: Listener[] = [];
   readonly #targets: DialTargets;
-  readonly #keySets: KeySets;
+  readonly #services: CredentialServices;
   #settings: Settings | null = null;
 
   constructor(channel: Channel<ToControl>, setup: WorkerSetup) {
@@ -41,7 +41,9 @@ class DataPlane {
     this.#targets = new DialTargets(setup);
     this.#desk = new AdmissionDesk(channel);
     this.#reporter = new Reporter(channel, () => this.#current().config.log.access);
-    this.#keySets = new KeySets((level, message, fields) => this.#reporter.log(level, message, fields));
+    this.#services = new CredentialServices((level, message, fields) =>
+      this.#reporter.log(level, message, fields),
+    );
     for (const segment of setup.bucketSegments) this.#buckets.addSegment(segment);
     this.#connections = new Connections({
       desk: this.#desk,
@@ -106,7 +108,7 @@ class DataPlane {
   #configure(version: number, config: Config): void {
     let error: string | null = null;
     try {
-      this.#settings = new Settings(config, this.#targets, this.#keySets);
+      this.#settings = new Settings(config, this.#targets, this.#services);
       this.#connections.configure();
       for (const listener of this.#listeners) listener.configure(config);
     } catch (cause) {

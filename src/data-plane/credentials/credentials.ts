@@ -1,40 +1,60 @@
 // What a request must show of who its client is, by its route, and what of that goes on to the backend.
 
 import type { IncomingMessage } from "node:http";
-import type { Config } from "../../config/schema.ts";
+import type { Config, RouteConfig } from "../../config/schema.ts";
 import type { TokenSource } from "../../config/schema-identity.ts";
-import type { RouteConfig } from "../../config/schema.ts";
 import { Refusal } from "../../errors.ts";
-import type { RequestTarget } from "../routes.ts";
-import type { KeySets } from "./key-sets.ts";
+import type { ForwardedHop } from "../backend-headers.ts";
+import { trustedHeaders } from "../identity-sources.ts";
+import type { CredentialServices } from "./credential-services.ts";
+import { ForwardAuth, type ServiceVerdict } from "./forward-auth.ts";
 import { findToken, type ForwardedHead, TOKEN_PROTOCOL, withoutTokens } from "./token-places.ts";
 import { badCredential, TokenVerifier, type VerifiedToken } from "./token-verifier.ts";
 
-/** What credentials have proven of a client, and what of its request goes on to the backend. */
-export interface Passport extends ForwardedHead {
+/** What credentials have proven of a client: a token, and whom forward auth takes it for. */
+export interface Proof extends ServiceVerdict {
   /** Null without a token. */
   readonly token: VerifiedToken | null;
+}
+
+/** A proof, and what of the request goes on to the backend. */
+export interface Passport extends Proof, ForwardedHead {
   /** What the client is told where the backend selects no subprotocol; null where that is all there is to say. */
   readonly ownProtocol: string | null;
 }
 
-interface ShownRequest {
+/** A request, and the hop that it came by. */
+export interface ShownRequest extends Omit<ForwardedHop, "rawHeaders"> {
   readonly request: IncomingMessage;
-  readonly target: RequestTarget;
   readonly route: RouteConfig;
+  readonly requestId: string;
+  /** Calls back when the client leaves; null takes that back. */
+  readonly onLeave: (callback: (() => void) | null) => void;
 }
+
+const NOBODY: ServiceVerdict = { user: null, tier: null };
 
 export class Credentials {
   readonly #places: readonly TokenSource[];
   /** Null where there are no tokens. */
   readonly #tokens: TokenVerifier | null;
+  /** Null where nobody is asked. */
+  readonly #forwardAuth: ForwardAuth | null;
+  readonly #trustedHeaders: ReadonlySet<string>;
 
   /** Throws where a key cannot be read or used. */
-  constructor({ identity }: Pick<Config, "identity">, keySets: KeySets) {
-    const { jwt } = identity;
+  constructor(config: Pick<Config, "identity" | "clientIpHeader">, services: CredentialServices) {
+    const { jwt, forwardAuth } = config.identity;
     this.#places = jwt?.from ?? [];
     this.#tokens =
-      jwt === null ? null : new TokenVerifier(jwt, jwt.jwksUrl === null ? null : keySets.of(jwt.jwksUrl));
+      jwt === null
+        ? null
+        : new TokenVerifier(jwt, jwt.jwksUrl === null ? null : services.keysOf(jwt.jwksUrl));
+    this.#forwardAuth =
+      forwardAuth === null
+        ? null
+        : new ForwardAuth(forwardAuth, services.authServiceAt(new URL(forwardAuth.url).origin));
+    this.#trustedHeaders = trustedHeaders(config);
   }
 
   /** Whether a client's token may be among its subprotocols. */
@@ -42,17 +62,17 @@ export class Credentials {
     return this.#places.some(({ kind }) => kind === "subprotocol");
   }
 
-  /** Throws Refusal `unauthorized`, or `auth_unavailable`. */
+  /** Throws Refusal `unauthorized`, `auth_unavailable`, or `client_gone`. */
   async check(shown: ShownRequest): Promise<Passport> {
     const { request, target, route } = shown;
     const { rawHeaders } = request;
-    if (this.#tokens === null || route.auth === "off") {
-      return { token: null, rawHeaders, target, ownProtocol: null };
-    }
-    const token = await this.#checkToken(this.#tokens, shown);
+    if (route.auth === "off") return { token: null, ...NOBODY, rawHeaders, target, ownProtocol: null };
+    const token = this.#tokens === null ? null : await this.#checkToken(this.#tokens, shown);
     const forwarded = withoutTokens(this.#places, { rawHeaders, target });
+    const verdict =
+      this.#forwardAuth === null ? NOBODY : await this.#ask(this.#forwardAuth, shown, forwarded);
     const ownProtocol = forwarded.rawHeaders === rawHeaders ? null : TOKEN_PROTOCOL;
-    return { token, ...forwarded, ownProtocol };
+    return { token, ...verdict, ...forwarded, ownProtocol };
   }
 
   /** A token that is there is looked at in any case: it may be the client's mistake, or an attempt. */
@@ -62,5 +82,19 @@ export class Credentials {
     if (search.kind === "token") return tokens.verify(search.token);
     if (route.auth === "optional") return null;
     throw new Refusal("unauthorized", { message: "a token is needed", challenge: "Bearer" });
+  }
+
+  /** Where the route does not insist, the service is asked about those who show something. */
+  async #ask(service: ForwardAuth, shown: ShownRequest, forwarded: ForwardedHead): Promise<ServiceVerdict> {
+    const { request, route, client, isSecure, localPort, requestId, onLeave } = shown;
+    const { rawHeaders } = request;
+    if (route.auth === "optional" && !service.hasCredentials(rawHeaders)) return NOBODY;
+    return service.ask({
+      method: request.method ?? "GET",
+      hop: { rawHeaders, client, target: forwarded.target, isSecure, localPort },
+      requestId,
+      trustedHeaders: this.#trustedHeaders,
+      onLeave,
+    });
   }
 }

@@ -42,6 +42,8 @@ export class TokenVerifier {
     const algorithms = allowedOf(fitting, config.algorithms);
     if (algorithms.length === 0) throw new Error("identity.jwt.algorithms has none that fits the key");
     this.#key = key;
+    // The first client need not wait for it.
+    void loadJose();
     this.#options = {
       algorithms,
       clockTolerance: config.leeway / 1_000,

@@ -5,7 +5,7 @@ import { Socket } from "node:net";
 import * as fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { formatProblem, loadConfig } from "../../../src/config/load.ts";
-import { identify, type Client } from "../../../src/data-plane/identify.ts";
+import { identify, type Client, locate } from "../../../src/data-plane/identify.ts";
 import { MAX_IDENTITY_BYTES } from "../../../src/data-plane/identity-value.ts";
 import { Settings } from "../../../src/data-plane/settings.ts";
 import { Refusal } from "../../../src/errors.ts";
@@ -30,6 +30,8 @@ interface Asked {
   readonly headers?: readonly string[];
   /** Of the token that was verified. */
   readonly claims?: Readonly<Record<string, unknown>>;
+  /** Whom forward auth takes it for. */
+  readonly service?: { readonly user?: string; readonly tier?: string };
 }
 
 describe("a user", () => {
@@ -213,7 +215,7 @@ describe("a peer whose address is not known", () => {
   test("on a TCP socket that was reset is refused as gone", () => {
     const { settings, request } = prepare({ identity: { user: [header] }, headers: ["X-User-Id", "ann"] });
     const reset = socketWith({ remoteAddress: undefined, localAddress: "10.0.0.9" });
-    expect(() => identify(request, reset, settings, null)).toThrow(new Refusal("client_gone"));
+    expect(() => locate(request, reset, settings)).toThrow(new Refusal("client_gone"));
   });
 });
 
@@ -262,6 +264,28 @@ describe("a token", () => {
   test("goes before a header of a trusted peer where it is named first", () => {
     const headers = ["X-User-Id", "bob"];
     expect(ask({ identity, claims: { sub: "ann" }, headers, peer: TRUSTED }).user).toBe("ann");
+  });
+});
+
+describe("forward auth", () => {
+  const headers = ["X-User-Id", "bob", "X-Tier", "normal"];
+  const identity = { user: [header], tier: [{ header: "x-tier" }] };
+
+  test("names user and tier before all sources", () => {
+    const service = { user: "ann", tier: "vip" };
+    const asked = { headers, peer: TRUSTED };
+    expect(ask({ ...asked, identity, service })).toMatchObject({ user: "ann", tier: "vip" });
+    expect(ask({ ...asked, service })).toMatchObject({ user: "ann", tier: "vip", isSharedAddress: false });
+  });
+
+  test("leaves what it does not name to the sources", () => {
+    const asked = { identity, headers, peer: TRUSTED };
+    expect(ask({ ...asked, service: { tier: "vip" } })).toMatchObject({ user: "bob", tier: "vip" });
+    expect(ask({ ...asked, service: { user: "ann" } })).toMatchObject({ user: "ann", tier: "normal" });
+  });
+
+  test("that names a tier that does not exist means the default tier", () => {
+    expect(ask({ identity, headers, peer: TRUSTED, service: { tier: "platinum" } }).tier).toBe("guest");
   });
 });
 
@@ -316,7 +340,8 @@ function ask(asked: Asked): Client {
     localAddress: isUnix ? undefined : "10.0.0.9",
   };
   const token = asked.claims === undefined ? null : { claims: asked.claims, expiresAtMs: null };
-  return identify(request, socketWith(ends), settings, token);
+  const place = locate(request, socketWith(ends), settings);
+  return identify(request, place, settings, { token, user: null, tier: null, ...asked.service });
 }
 
 function prepare({ identity = {}, config = {}, headers = [], url = "/" }: Asked) {

@@ -10,7 +10,7 @@ describe("refusalAnswer", () => {
   test.for(codes)("of %s says code and message as JSON, with its length", (code) => {
     const { status, headers, body } = refusalAnswer(new Refusal(code));
     expect(status).toBe(ERRORS[code].status ?? 500);
-    expect(JSON.parse(body)).toEqual({ error: code, message: ERRORS[code].message });
+    expect(JSON.parse(String(body))).toEqual({ error: code, message: ERRORS[code].message });
     expect(headers).toMatchObject({
       "Content-Type": "application/json",
       "Content-Length": String(Buffer.byteLength(body)),

@@ -1,30 +1,40 @@
-// The JWKS URLs that a thread has the keys of, over reloads: a configuration that names the same URL finds
-// them fetched.
+// What a thread asks of others to know its clients, over reloads: a configuration that names the same URL
+// finds its keys fetched, and the connections to its service open.
 
 import type { LogFields, LogLevel } from "../../log.ts";
+import { AuthService } from "./auth-service.ts";
 import { fetchText } from "./http-text.ts";
 import { RemoteKeys } from "./remote-keys.ts";
 
-export type WriteLog = (level: LogLevel, message: string, fields: LogFields) => void;
+type WriteLog = (level: LogLevel, message: string, fields: LogFields) => void;
 
-export class KeySets {
+export class CredentialServices {
   readonly #log: WriteLog;
-  #current: { readonly url: string; readonly keys: RemoteKeys } | null = null;
+  #keySet: { readonly url: string; readonly keys: RemoteKeys } | null = null;
+  #authService: AuthService | null = null;
 
   constructor(log: WriteLog) {
     this.#log = log;
   }
 
   /** The keys of this URL; those of the one before are forgotten. */
-  of(url: string): RemoteKeys {
-    if (this.#current?.url === url) return this.#current.keys;
+  keysOf(url: string): RemoteKeys {
+    if (this.#keySet?.url === url) return this.#keySet.keys;
     const keys = new RemoteKeys({
       fetch: () => fetchText(url),
       now: () => performance.now(),
       onHealth: (failure) => this.#onHealth(url, failure),
     });
-    this.#current = { url, keys };
+    this.#keySet = { url, keys };
     return keys;
+  }
+
+  /** The service there; the one before is let go, once it has answered what it was asked. */
+  authServiceAt(origin: string): AuthService {
+    if (this.#authService?.origin === origin) return this.#authService;
+    void this.#authService?.close();
+    this.#authService = new AuthService(origin);
+    return this.#authService;
   }
 
   /** Of the URL only where it is: the rest may be secret. */
