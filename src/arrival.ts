@@ -3,6 +3,7 @@
 
 import type { Admin } from "./admin/admin.ts";
 import type { Config } from "./config/schema.ts";
+import { readerOf, type TlsFiles } from "./config/tls-files.ts";
 import type { Fleet } from "./control-plane/fleet.ts";
 import type { LiveState } from "./control-plane/live-state.ts";
 import type { StateFile } from "./control-plane/state-file.ts";
@@ -22,6 +23,8 @@ const POLL_INTERVAL_MS = 20;
 interface Arriving {
   readonly config: Config;
   readonly takesOver: boolean;
+  /** What its certificates and keys hold. */
+  readonly files: TlsFiles;
   readonly log: Log;
   readonly workers: Pick<Workers, "start" | "listen" | "publish">;
   readonly fleet: Pick<Fleet, "configure" | "isFirstRoundOver">;
@@ -39,11 +42,11 @@ interface Arrived {
 
 /** Throws FatalError. */
 export async function arrive(arriving: Arriving): Promise<Arrived> {
-  const { config, workers, fleet } = arriving;
+  const { config, files, workers, fleet } = arriving;
   const predecessor = await findPredecessor(arriving);
   try {
-    await workers.start(config);
-    fleet.configure(config);
+    await workers.start(config, files);
+    fleet.configure(config, readerOf(files));
     return predecessor === null ? await arriveAlone(arriving) : await arriveBeside(arriving, predecessor);
   } catch (error) {
     predecessor?.leaveAlone();

@@ -1,11 +1,13 @@
 // TLS towards backends, for both planes: contexts made of the files that the configuration names, and
 // what `tls.connect` is given.
 
-import { createHash, X509Certificate } from "node:crypto";
+import { createHash } from "node:crypto";
 import { readFileSync } from "node:fs";
 import net from "node:net";
 import tls from "node:tls";
+import { certificatesIn } from "./config/certificates.ts";
 import type { BackendConfig, Config } from "./config/schema.ts";
+import type { ReadFile } from "./config/tls-files.ts";
 
 /** A backend with what its TLS needs; null where it has none. */
 interface SecureTarget {
@@ -37,13 +39,16 @@ export class SecureContexts {
    * The contexts of one version of the configuration; reads each file once. An Error says what is wrong
    * with the backend's files.
    */
-  load(backends: Iterable<BackendConfig>): ReadonlyMap<BackendConfig, tls.SecureContext | Error> {
+  load(
+    backends: Iterable<BackendConfig>,
+    readFile: ReadFile = readFileSync,
+  ): ReadonlyMap<BackendConfig, tls.SecureContext | Error> {
     const files = new Map<string, FileContent>();
     const contexts = new Map<string, tls.SecureContext>();
     const found = new Map<BackendConfig, tls.SecureContext | Error>();
     for (const backend of backends) {
       try {
-        const parts = readParts(backend, files);
+        const parts = readParts(backend, files, readFile);
         const content = [parts.ca, parts.cert, parts.key].map((file) => file?.digest ?? "").join(" ");
         const known = contexts.get(content) ?? this.#contexts.get(content);
         const context = known ?? createContext(parts);
@@ -75,12 +80,16 @@ export function tlsOptions({ config, secureContext }: SecureTarget): tls.Connect
   };
 }
 
-function readParts({ tls: options }: BackendConfig, files: Map<string, FileContent>): Parts {
+function readParts(
+  { tls: options }: BackendConfig,
+  files: Map<string, FileContent>,
+  readFile: ReadFile,
+): Parts {
   const read = (path: string | null | undefined): FileContent | null => {
     if (path === null || path === undefined) return null;
     const known = files.get(path);
     if (known !== undefined) return known;
-    const bytes = readFileSync(path);
+    const bytes = readFile(path);
     const file = { path, bytes, digest: createHash("sha256").update(bytes).digest("base64") };
     files.set(path, file);
     return file;
@@ -99,20 +108,9 @@ function createContext({ ca, cert, key }: Parts): tls.SecureContext {
 
 /** OpenSSL passes over what it cannot read, and would then trust nobody. */
 function checkAuthorities({ path, bytes }: FileContent): void {
-  const certificates = bytes.toString("latin1").match(CERTIFICATE) ?? [];
-  if (certificates.length === 0) throw new Error(`${path} holds no certificate in PEM format`);
-  const unreadable = certificates.findIndex((pem) => !isCertificate(pem));
-  if (unreadable !== -1) throw new Error(`${path}: certificate ${unreadable + 1} cannot be read`);
-}
-
-function isCertificate(pem: string): boolean {
   try {
-    return new X509Certificate(pem).raw.length > 0;
-  } catch {
-    return false;
+    certificatesIn(bytes);
+  } catch (cause) {
+    throw new Error(`${path}: ${cause instanceof Error ? cause.message : String(cause)}`, { cause });
   }
 }
-
-/** PEM; OpenSSL writes three kinds of label. */
-const CERTIFICATE =
-  /-----BEGIN (?:X509 |TRUSTED )?CERTIFICATE-----.*?-----END (?:X509 |TRUSTED )?CERTIFICATE-----/gs;

@@ -3,30 +3,38 @@
 import { SecureContexts, secureBackendsOf } from "./backend-tls.ts";
 import { fixedKeysBetween } from "./config/changes.ts";
 import type { Config } from "./config/schema.ts";
+import { readerOf, readTlsFiles, type TlsFiles } from "./config/tls-files.ts";
 import { ExitCode, FatalError } from "./errors.ts";
 import { type Counters, MAX_PAIRS } from "./shared-memory/counters.ts";
 
 interface RunningConfigOptions {
   readonly counters: Pick<Counters, "canHold">;
   /** Hands it to every data-plane thread; rejects where one cannot take it. */
-  readonly configureThreads: (config: Config) => Promise<void>;
+  readonly configureThreads: (config: Config, files: TlsFiles) => Promise<void>;
   /** Hands it to the control plane, once every thread has it; cannot fail. */
-  readonly configureControl: (config: Config) => void;
+  readonly configureControl: (config: Config, files: TlsFiles) => void;
 }
 
 export class RunningConfig {
   readonly #options: RunningConfigOptions;
   #current: Config;
+  #files: TlsFiles;
   /** The end of the change that was asked for last. */
   #last: Promise<unknown> = Promise.resolve();
 
   constructor(config: Config, options: RunningConfigOptions) {
     this.#current = config;
+    this.#files = readTlsFiles(config);
     this.#options = options;
   }
 
   get current(): Config {
     return this.#current;
+  }
+
+  /** What its certificates and keys held when it was taken over, whatever has become of them. */
+  get files(): TlsFiles {
+    return this.#files;
   }
 
   /**
@@ -43,23 +51,30 @@ export class RunningConfig {
   /** Throws where `apply` would. Reads the files that the threads would read. */
   verify(config: Config): void {
     this.#assertPossible(config);
-    const contexts = new SecureContexts().load(secureBackendsOf(config.pools));
+    const files = readTlsFiles(config);
+    const contexts = new SecureContexts().load(secureBackendsOf(config.pools), readerOf(files));
     for (const context of contexts.values()) {
       if (context instanceof Error) throw new FatalError(context.message, ExitCode.usage);
+    }
+    // What is in them was examined when the configuration was loaded.
+    for (const content of files.values()) {
+      if ("failure" in content) throw new FatalError(content.failure, ExitCode.usage);
     }
   }
 
   async #replace(config: Config): Promise<Config> {
     const before = this.#current;
     this.#assertPossible(config);
+    const files = readTlsFiles(config);
     try {
-      await this.#options.configureThreads(config);
+      await this.#options.configureThreads(config, files);
     } catch (error) {
-      await this.#options.configureThreads(before);
+      await this.#options.configureThreads(before, this.#files);
       throw error;
     }
     this.#current = config;
-    this.#options.configureControl(config);
+    this.#files = files;
+    this.#options.configureControl(config, files);
     return before;
   }
 

@@ -9,6 +9,7 @@ import { arrive } from "./arrival.ts";
 import { changeLines, changesBetween } from "./config/changes.ts";
 import { formatProblem, parseConfig } from "./config/load.ts";
 import type { Config } from "./config/schema.ts";
+import { readerOf, type TlsFiles } from "./config/tls-files.ts";
 import { AbuseWatch } from "./control-plane/abuse.ts";
 import { Admission, type AdmissionEvents } from "./control-plane/admission.ts";
 import { Alerts } from "./control-plane/alerts/alerts.ts";
@@ -23,6 +24,7 @@ import { Questions } from "./control-plane/questions.ts";
 import { StateFile } from "./control-plane/state-file.ts";
 import { HeldMessages } from "./control-plane/takeover/held-messages.ts";
 import { Incumbent } from "./control-plane/takeover/incumbent.ts";
+import { TicketKeys } from "./control-plane/ticket-keys.ts";
 import { UserBuckets } from "./control-plane/user-buckets.ts";
 import { Workers } from "./control-plane/workers.ts";
 import { ExitCode, FatalError } from "./errors.ts";
@@ -78,6 +80,7 @@ export class Weir {
   readonly #delays: EventLoopDelays;
   readonly #expiries = new CertificateExpiries();
   readonly #alerts: Alerts;
+  readonly #ticketKeys: TicketKeys;
   readonly #workers: Workers;
   readonly #state: LiveState;
   readonly #stateFile: StateFile;
@@ -101,11 +104,11 @@ export class Weir {
     this.#log = log;
     this.#config = new RunningConfig(config, {
       counters: this.#counters,
-      configureThreads: async (next) => {
-        await this.#workers.configure(next);
+      configureThreads: async (next, files) => {
+        await this.#workers.configure(next, files);
         await this.#incumbent.configure(next.pidFile);
       },
-      configureControl: (next) => this.#configure(next),
+      configureControl: (next, files) => this.#configure(next, files),
     });
     this.#metrics = new Metrics(packageVersion());
     const clock = this.#clock;
@@ -160,6 +163,7 @@ export class Weir {
       now: () => clock.nowMs(),
     });
     this.#heldMessages = new HeldMessages((thread, message) => dispatcher.onMessage(thread, message));
+    this.#ticketKeys = new TicketKeys((keys) => this.#workers.broadcast({ type: "ticket-keys", keys }));
     this.#workers = new Workers({
       threads,
       counters: this.#counters,
@@ -169,6 +173,7 @@ export class Weir {
       buffered,
       clock,
       log,
+      ticketKeys: this.#ticketKeys,
       onMessage: (thread, message) => this.#heldMessages.onMessage(thread, message),
       onDeath: (thread) => {
         this.#heldMessages.onDeath(thread);
@@ -310,11 +315,11 @@ export class Weir {
     await this.#closed;
   }
 
-  #configure(config: Config): void {
+  #configure(config: Config, files: TlsFiles): void {
     this.#stateFile.configure(config.state);
     this.#abuse.configure(config.limits.abuse);
     this.#alerts.configure(config.alerts);
-    this.#fleet.configure(config);
+    this.#fleet.configure(config, readerOf(files));
     this.#metrics.configure(config);
     this.#expiries.configure(config.listeners);
     this.#admission.configure(config, resolveMaxConnections(config.limits.maxConnections));
@@ -327,6 +332,7 @@ export class Weir {
     this.#stateFile.configure(this.config.state);
     this.#addresses = await arrive({
       config: this.config,
+      files: this.#config.files,
       takesOver,
       log: this.#log,
       workers: this.#workers,
@@ -409,6 +415,7 @@ export class Weir {
     this.#alerts.stop();
     this.#admission.stop();
     this.#fleet.stop();
+    this.#ticketKeys.stop();
     await this.#workers.stop();
     await this.#admin?.close();
     await this.#incumbent.leave();

@@ -4,6 +4,7 @@ import { readFileSync } from "node:fs";
 import { dirname, resolve } from "node:path";
 import process from "node:process";
 import { adviseOn } from "./advice.ts";
+import { checkCertificates } from "./certificate-checks.ts";
 import { type BackendsLists, includeBackends } from "./backends-file.ts";
 import { checkConfig } from "./checks.ts";
 import { checkKeyFiles } from "./key-files.ts";
@@ -113,10 +114,24 @@ function build(raw: RawConfig): LoadResult {
   const warnings = inOrder(found.warnings.map(locate), raw.file);
   const files = raw.files.fingerprints;
   if (errors.length > 0 || found.config === null) return { ok: false, errors, warnings, files };
-  const inFiles = checkKeyFiles(found.config, (path) => raw.files.read(path)).map(locate);
-  if (inFiles.length > 0) return { ok: false, errors: inOrder(inFiles, raw.file), warnings, files };
-  for (const path of tlsFilesOf(found.config)) raw.files.note(path);
-  return { ok: true, config: found.config, warnings, files };
+  return examineFiles({ raw, config: found.config, warnings, locate });
+}
+
+/** Certificates and keys: by themselves the configuration is valid. */
+function examineFiles(valid: {
+  readonly raw: RawConfig;
+  readonly config: Config;
+  readonly warnings: readonly Problem[];
+  readonly locate: (finding: Finding) => Problem;
+}): LoadResult {
+  const { raw, config, locate } = valid;
+  const read = (path: string): string => raw.files.read(path);
+  for (const path of tlsFilesOf(config)) raw.files.note(path);
+  const found = checkCertificates(config, read, Date.now());
+  const errors = inOrder([...checkKeyFiles(config, read), ...found.errors].map(locate), raw.file);
+  const warnings = inOrder([...valid.warnings, ...found.warnings.map(locate)], raw.file);
+  const files = raw.files.fingerprints;
+  return errors.length > 0 ? { ok: false, errors, warnings, files } : { ok: true, config, warnings, files };
 }
 
 interface Examined {

@@ -7,12 +7,10 @@ import type { Config } from "./schema.ts";
 
 /** `*` stands for a name, `[]` for an item of a list; everything below a key is meant as well. */
 export const NOT_IN_EFFECT = [
-  "listeners[].tls",
   "listeners[].proxyProtocol",
   "listeners[].healthPath",
   "listeners[].allow",
   "listeners[].deny",
-  "identity.user[].certificate",
   "limits.perAddress",
   "limits.overload",
   "routes[].requests",

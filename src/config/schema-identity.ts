@@ -59,15 +59,22 @@ const unsigned = onOff()
     "Must be on for `cookie` and `query`: says that you know clients can forge the value, and with it what limits and bans hang on.",
   );
 
+const CERTIFICATE_FIELDS = ["cn", "dns", "email", "uri", "fingerprint"] as const;
+
 const sourceKeys = z.strictObject({
   jwt: text("claim").optional().describe("Claim of the verified token, e.g. sub."),
   header: headerName()
     .optional()
     .describe("Request header; believed only from `trustedProxies`, removed from others."),
   certificate: z
-    .literal("cn")
+    .enum(CERTIFICATE_FIELDS, {
+      error: ({ input }) =>
+        `${describeValue(input)} is not a field of a certificate: write ${CERTIFICATE_FIELDS.join(", ")}`,
+    })
     .optional()
-    .describe("Common name of the client's certificate; needs `clientCa` on the listener."),
+    .describe(
+      "Field of the client's verified certificate: cn (common name of its subject), dns, email or uri (the first such name of its subjectAltName), fingerprint (SHA-256 of all of it). Needs `clientCa` on the listener.",
+    ),
   cookie: text("cookie name").optional().describe("Cookie. Clients can forge it: needs `unsigned: true`."),
   query: text("parameter")
     .optional()

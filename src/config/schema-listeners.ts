@@ -29,7 +29,7 @@ interface CertificateConfig {
   readonly key: string;
 }
 
-interface ListenerTlsConfig {
+export interface ListenerTlsConfig {
   /** SNI picks among them; the first serves clients without SNI. */
   readonly certificates: readonly CertificateConfig[];
   readonly minVersion: "TLSv1.2" | "TLSv1.3";

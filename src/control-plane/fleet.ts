@@ -1,7 +1,9 @@
 // The backends of all pools and everything that changes their state: the configuration, the resolution
 // of their names, active checks, what real traffic sees, and the operator's hand.
 
+import { readFileSync } from "node:fs";
 import type { Config, PoolConfig } from "../config/schema.ts";
+import type { ReadFile } from "../config/tls-files.ts";
 import type { Log } from "../log.ts";
 import type { CloseOrder, FailureKind, RoundTrips } from "../shared-memory/channel.ts";
 import type { Backend, OperatorState } from "./backend.ts";
@@ -55,6 +57,7 @@ export class Fleet {
   /** From before a restart, for backends that are not there (yet), by pool and id. */
   readonly #awaited = new Map<string, HandSet>();
   #config: Config | null = null;
+  #readFile: ReadFile = readFileSync;
   #isFirstRoundOver = false;
 
   constructor(options: FleetOptions) {
@@ -84,8 +87,10 @@ export class Fleet {
     return this.#isFirstRoundOver;
   }
 
-  configure(config: Config): void {
+  /** @param readFile what certificates of backends are read with; the file system unless given */
+  configure(config: Config, readFile: ReadFile = readFileSync): void {
     this.#config = config;
+    this.#readFile = readFile;
     this.#names.configure(config);
     this.#refresh();
   }
@@ -182,7 +187,7 @@ export class Fleet {
       this.#states.listChanged(pool, change);
     }
     this.#setAwaited();
-    this.#health.configure(this.#targets(config));
+    this.#health.configure(this.#targets(config), this.#readFile);
   }
 
   #setAwaited(): void {

@@ -4,6 +4,7 @@
 import v8 from "node:v8";
 import { Worker } from "node:worker_threads";
 import type { BindAddress, Config } from "../config/schema.ts";
+import type { TlsFiles } from "../config/tls-files.ts";
 import { ExitCode, FatalError } from "../errors.ts";
 import type { Log } from "../log.ts";
 import { Channel, type ToControl, type ToWorker, type WorkerSetup } from "../shared-memory/channel.ts";
@@ -15,6 +16,7 @@ import type { EventLoopDelays } from "../shared-memory/event-loop-delay.ts";
 import type { BucketTable } from "../shared-memory/bucket-table.ts";
 import { addressText, hasReusePort } from "./listen-address.ts";
 import { probeAddress } from "./probe.ts";
+import type { TicketKeys } from "./ticket-keys.ts";
 
 const FIRST_RESTART_DELAY_MS = 50;
 const MAX_RESTART_DELAY_MS = 5_000;
@@ -42,6 +44,7 @@ interface WorkersOptions {
   readonly buffered: Pick<BufferedBytes, "buffer">;
   readonly clock: SharedClock;
   readonly log: Log;
+  readonly ticketKeys: Pick<TicketKeys, "current">;
   readonly onMessage: (thread: Thread, message: ToControl) => void;
   /** Called once a thread is gone, before it is started again. */
   readonly onDeath: (thread: Thread) => void;
@@ -72,6 +75,7 @@ export class Workers {
   readonly #heldBack = new Set<number>();
   #nextSerial = 1;
   #config: Config | null = null;
+  #files: TlsFiles = new Map();
   #version = 0;
   #isListening = false;
   #isStopping = false;
@@ -101,16 +105,18 @@ export class Workers {
   }
 
   /** Starts all threads and waits until each has taken the configuration. Throws FatalError. */
-  async start(config: Config): Promise<void> {
+  async start(config: Config, files: TlsFiles): Promise<void> {
     this.#config = config;
+    this.#files = files;
     this.#version += 1;
     const threads = this.#blocks.map((_, index) => this.#spawn(index));
     await Promise.all(threads.map((thread) => this.#configure(thread)));
   }
 
   /** Hands a new configuration to every thread and waits for all of them. Throws where one cannot take it. */
-  async configure(config: Config): Promise<void> {
+  async configure(config: Config, files: TlsFiles): Promise<void> {
     this.#config = config;
+    this.#files = files;
     this.#version += 1;
     await Promise.all([...this.#running.values()].map((thread) => this.#configure(thread)));
   }
@@ -229,6 +235,7 @@ export class Workers {
       eventLoopDelays: this.#options.delays.buffer,
       bufferedBytes: this.#options.buffered.buffer,
       clockEpochNs: this.#options.clock.epochNs,
+      ticketKeys: this.#options.ticketKeys.current,
     };
     // The same file as .ts when run from the sources and as .js when run from the built package.
     const extension = import.meta.url.slice(import.meta.url.lastIndexOf("."));
@@ -328,7 +335,12 @@ export class Workers {
       thread,
       (message) => message.type === "configured" && message.version === version,
     );
-    thread.channel.post({ type: "configure", version, config: this.#configured() });
+    thread.channel.post({
+      type: "configure",
+      version,
+      config: this.#configured(),
+      files: this.#files,
+    });
     const message = await acknowledged;
     if (message.type === "configured" && message.error !== null) {
       throw new FatalError(message.error, ExitCode.usage);

@@ -1,8 +1,10 @@
 // The backends that this thread may dial, kept across reloads: a grant finds its backend whichever
 // version of the configuration it was made under.
 
+import { readFileSync } from "node:fs";
 import { SecureContexts, secureBackendsOf } from "../backend-tls.ts";
 import type { Config } from "../config/schema.ts";
+import type { ReadFile } from "../config/tls-files.ts";
 import { type ConfiguredBackend, DialTarget } from "./dial-target.ts";
 
 /** Which of the data-plane threads this is. */
@@ -33,8 +35,8 @@ export class DialTargets {
   }
 
   /** Takes a new list over. Throws where a file that it names cannot be read or used, and changes nothing then. */
-  configure(pools: Config["pools"]): void {
-    const configured = this.#read(pools);
+  configure(pools: Config["pools"], readFile: ReadFile = readFileSync): void {
+    const configured = this.#read(pools, readFile);
     const targets = new Map<string, DialTarget>();
     for (const [key, backend] of configured) {
       const known = this.#targets.get(key);
@@ -61,11 +63,11 @@ export class DialTargets {
     this.#keepWarm();
   }
 
-  #read(pools: Config["pools"]): [key: string, backend: ConfiguredBackend][] {
+  #read(pools: Config["pools"], readFile: ReadFile): [key: string, backend: ConfiguredBackend][] {
     const all = Object.entries(pools).flatMap(([name, pool]) =>
       pool.backends.map((config) => ({ key: keyOf(name, config.id), config, pool })),
     );
-    const contexts = this.#secureContexts.load(secureBackendsOf(pools));
+    const contexts = this.#secureContexts.load(secureBackendsOf(pools), readFile);
     return all.map(({ key, config, pool }) => {
       const context = contexts.get(config) ?? null;
       if (context instanceof Error) throw context;

@@ -5,6 +5,7 @@ import type { IncomingMessage } from "node:http";
 import type { Config } from "../config/schema.ts";
 import type { IdentitySource } from "../config/schema-identity.ts";
 import { joinedHeader } from "../ws/handshake.ts";
+import { certificateField } from "./client-certificate.ts";
 import { cookieValue } from "./cookies.ts";
 import type { Proof } from "./credentials/credentials.ts";
 import type { VerifiedToken } from "./credentials/token-verifier.ts";
@@ -17,9 +18,9 @@ interface FoundIdentity {
   readonly tier: string | null;
 }
 
-/** A source that the request itself answers, or the token that it has shown. */
+/** A source that the request itself answers, or the token or certificate that it has shown. */
 interface RequestSource extends IdentitySource {
-  readonly kind: "jwt" | "header" | "cookie" | "query";
+  readonly kind: "jwt" | "header" | "certificate" | "cookie" | "query";
 }
 
 const NOTHING: FoundIdentity = { user: null, tier: null };
@@ -74,7 +75,7 @@ export function trustedHeaders({
 
 function isInRequest(source: IdentitySource): source is RequestSource {
   const { kind } = source;
-  return kind === "jwt" || kind === "header" || kind === "cookie" || kind === "query";
+  return kind !== "ip";
 }
 
 function firstOf(
@@ -112,6 +113,8 @@ class Clues {
         return this.#isPeerTrusted ? this.#header(name) : null;
       case "cookie":
         return this.#cookie(name);
+      case "certificate":
+        return certificateField(this.#request.socket, name);
       case "query":
         return this.#parameter(name);
       default:

@@ -1,5 +1,5 @@
-// One listening address of a worker thread: an HTTP server whose upgrades and requests are handed on,
-// and whose broken bytes are answered here.
+// One listening address of a worker thread: an HTTP server whose upgrades and requests are handed on, and
+// whose broken bytes are answered here. What a socket has to pass before is the entrance's business.
 
 import http from "node:http";
 import net from "node:net";
@@ -9,7 +9,9 @@ import { Refusal, type ErrorCode } from "../errors.ts";
 import type { ListenAddress } from "../shared-memory/channel.ts";
 import { listenFor, type UnixSocket } from "../unix-socket.ts";
 import { isWebSocketUpgrade } from "../ws/handshake.ts";
+import { Entrance } from "./entrance.ts";
 import { ignoreError } from "./ignore-error.ts";
+import type { ListenerSettings } from "./listener-settings.ts";
 import { refuseBytes, refuseUpgrade } from "./refuse.ts";
 import type { Reporter } from "./reporter.ts";
 
@@ -18,6 +20,7 @@ const HEAD_CHECK_INTERVAL_MS = 250;
 
 interface ListenerOptions {
   readonly config: Config;
+  readonly settings: ListenerSettings;
   readonly reporter: Reporter;
   readonly onUpgrade: (request: http.IncomingMessage, socket: net.Socket, head: Buffer) => void;
   readonly onRequest: (request: http.IncomingMessage, response: http.ServerResponse) => void;
@@ -26,6 +29,7 @@ interface ListenerOptions {
 export class Listener {
   readonly #options: ListenerOptions;
   readonly #server: http.Server;
+  readonly #entrance: Entrance;
   /** The answers that a socket still waits for, in their order. */
   readonly #unanswered = new WeakMap<net.Socket, Set<http.ServerResponse>>();
   /** Accepted, and without a request so far. */
@@ -45,12 +49,12 @@ export class Listener {
       requireHostHeader: false,
       shouldUpgradeCallback: (request) => isWebSocketUpgrade(request),
     });
-    this.configure(options.config);
     const newcomers = this.#newcomers;
     this.#onNewcomerClosed = function (): void {
       newcomers.delete(this);
     };
-    this.#server.on("connection", (socket: net.Socket) => this.#onConnection(socket));
+    this.#entrance = this.#putEntranceBefore();
+    this.configure(options.config, options.settings);
     this.#server.on("request", (request, response) => this.#onRequest(request, response));
     this.#server.on("upgrade", (request, stream, head) => {
       const socket = socketOf(request, stream);
@@ -71,7 +75,8 @@ export class Listener {
   }
 
   /** The size of a head holds for connections from now on, the times for those that are open, too. */
-  configure({ limits, timeouts }: Config): void {
+  configure({ limits, timeouts }: Config, { tls }: ListenerSettings): void {
+    this.#entrance.configure(tls);
     const { maxHeaderSize } = limits;
     // The server's own field, which it gives each new connection's parser; its types do not have it.
     Object.assign(this.#server, { maxHeaderSize });
@@ -119,6 +124,7 @@ export class Listener {
     await this.#unixSocket?.remove();
     // A callback would wait for every connection; accepting ends at once.
     this.#server.close();
+    this.#entrance.close();
     this.#server.closeIdleConnections();
   }
 
@@ -130,6 +136,25 @@ export class Listener {
 
   #onRequestHead(socket: net.Socket): void {
     if (this.#newcomers.delete(socket)) socket.off("close", this.#onNewcomerClosed);
+  }
+
+  /** The server reads a socket as HTTP once the entrance lets it pass. */
+  #putEntranceBefore(): Entrance {
+    const serve = this.#server.listeners("connection");
+    this.#server.removeAllListeners("connection");
+    const onPassed = (socket: net.Socket, accepted: net.Socket): void => {
+      if (socket !== accepted) {
+        this.#onRequestHead(accepted);
+        this.#onConnection(socket);
+      }
+      for (const listener of serve) Reflect.apply(listener, this.#server, [socket]);
+    };
+    const entrance = new Entrance({ reporter: this.#options.reporter, onPassed });
+    this.#server.on("connection", (socket: net.Socket) => {
+      this.#onConnection(socket);
+      entrance.enter(socket);
+    });
+    return entrance;
   }
 
   #onRequest(request: http.IncomingMessage, response: http.ServerResponse): void {

@@ -1,7 +1,9 @@
 // One version of the configuration as a worker thread uses it: routes compiled, certificates read.
 
+import { readFileSync } from "node:fs";
 import type { Config } from "../config/schema.ts";
 import type { TierConfig } from "../config/schema-limits.ts";
+import type { ReadFile } from "../config/tls-files.ts";
 import { affinityCookieNames } from "./affinity-cookie.ts";
 import { TrustedProxies } from "./client-address.ts";
 import type { DialTarget } from "./dial-target.ts";
@@ -11,6 +13,15 @@ import { DialTargets } from "./dial-targets.ts";
 import { IdentitySources, trustedHeaders } from "./identity-sources.ts";
 import { Origins } from "./origins.ts";
 import { Routes } from "./routes.ts";
+
+/** What a thread keeps over all versions, and where a version reads its files. */
+interface SettingsParts {
+  /** They take over the new list of backends. */
+  readonly targets?: DialTargets;
+  readonly services?: CredentialServices;
+  /** The file system unless given. */
+  readonly readFile?: ReadFile;
+}
 
 export class Settings {
   readonly config: Config;
@@ -27,12 +38,13 @@ export class Settings {
   readonly defaultTier: string;
   readonly #targets: DialTargets;
 
-  /**
-   * Throws where a file that the configuration names cannot be read or used.
-   * @param targets the thread's, which take over the new list of backends
-   * @param services the thread's
-   */
-  constructor(config: Config, targets = new DialTargets(), services = new CredentialServices(() => {})) {
+  /** Throws where a file that the configuration names cannot be read or used. */
+  constructor(config: Config, parts: SettingsParts = {}) {
+    const {
+      targets = new DialTargets(),
+      services = new CredentialServices(() => {}),
+      readFile = readFileSync,
+    } = parts;
     this.config = config;
     this.routes = new Routes(config.routes);
     this.origins = new Origins(config.routes);
@@ -40,10 +52,10 @@ export class Settings {
     this.trustedHeaders = trustedHeaders(config);
     this.affinityCookies = affinityCookieNames(config);
     this.identity = new IdentitySources(config);
-    this.credentials = new Credentials(config, services);
+    this.credentials = new Credentials(config, services, readFile);
     this.defaultTier = Object.entries(config.tiers).find(([, tier]) => tier.default)?.[0] ?? "default";
     this.#targets = targets;
-    targets.configure(config.pools);
+    targets.configure(config.pools, readFile);
   }
 
   /** The tier of this name; the default one where a reload took it away. */

@@ -2,6 +2,7 @@
 
 import { parentPort, workerData } from "node:worker_threads";
 import type { Config } from "../config/schema.ts";
+import { readerOf, type TlsFiles } from "../config/tls-files.ts";
 import { activityCells } from "../shared-memory/activity.ts";
 import { SharedClock } from "../shared-memory/clock.ts";
 import { BucketView } from "../shared-memory/bucket-table.ts";
@@ -17,6 +18,7 @@ import { DialTargets } from "./dial-targets.ts";
 import { PlainRequests } from "./http.ts";
 import { Inspector } from "./inspector.ts";
 import { Listener } from "./listener.ts";
+import { ListenersSettings } from "./listener-settings.ts";
 import { Reporter } from "./reporter.ts";
 import { Settings } from "./settings.ts";
 import { onUpgrade } from "./upgrade.ts";
@@ -31,7 +33,8 @@ class DataPlane {
   readonly #inspector: Inspector;
   readonly #requests: PlainRequests;
   readonly #buckets = new BucketView();
-  readonly #listeners: Listener[] = [];
+  readonly #listeners = new Map<number, Listener>();
+  readonly #listenersSettings: ListenersSettings;
   readonly #targets: DialTargets;
   readonly #services: CredentialServices;
   #settings: Settings | null = null;
@@ -39,6 +42,7 @@ class DataPlane {
   constructor(channel: Channel<ToControl>, setup: WorkerSetup) {
     this.#channel = channel;
     this.#targets = new DialTargets(setup);
+    this.#listenersSettings = new ListenersSettings(setup.ticketKeys);
     this.#desk = new AdmissionDesk(channel);
     this.#reporter = new Reporter(channel, () => this.#current().config.log.access);
     this.#services = new CredentialServices((level, message, fields) =>
@@ -71,7 +75,9 @@ class DataPlane {
       case "refused":
         return this.#desk.onRefused(message.id, message.code);
       case "configure":
-        return this.#configure(message.version, message.config);
+        return this.#configure(message.version, message.config, message.files);
+      case "ticket-keys":
+        return this.#listenersSettings.setTicketKeys(message.keys);
       case "listen":
         return void this.#listen(message);
       case "bucket-segment":
@@ -105,12 +111,18 @@ class DataPlane {
     return this.#settings;
   }
 
-  #configure(version: number, config: Config): void {
+  /** All or nothing: what may throw comes before what changes anything. */
+  #configure(version: number, config: Config, files: TlsFiles): void {
     let error: string | null = null;
     try {
-      this.#settings = new Settings(config, this.#targets, this.#services);
+      const readFile = readerOf(files);
+      const listeners = this.#listenersSettings.prepare(config, readFile);
+      this.#settings = new Settings(config, { targets: this.#targets, services: this.#services, readFile });
+      this.#listenersSettings.use(listeners);
       this.#connections.configure();
-      for (const listener of this.#listeners) listener.configure(config);
+      for (const [index, listener] of this.#listeners) {
+        listener.configure(config, this.#listenersSettings.of(index));
+      }
     } catch (cause) {
       error = cause instanceof Error ? cause.message : String(cause);
     }
@@ -128,6 +140,7 @@ class DataPlane {
     };
     const server = new Listener({
       config: this.#current().config,
+      settings: this.#listenersSettings.of(listener),
       reporter: this.#reporter,
       // Both answer their own errors; what is left is a mistake of ours, which must not cost the others.
       onUpgrade: (request, socket, head) =>
@@ -142,8 +155,8 @@ class DataPlane {
     try {
       port = await server.listen(address);
       // A configuration may have come meanwhile.
-      server.configure(this.#current().config);
-      this.#listeners.push(server);
+      server.configure(this.#current().config, this.#listenersSettings.of(listener));
+      this.#listeners.set(listener, server);
       this.#channel.post({ type: "listening", listener, port });
     } catch (error) {
       const code = error instanceof Error && "code" in error ? String(error.code) : String(error);
@@ -159,6 +172,11 @@ class DataPlane {
     }
   }
 
+  /** What each listener gives. */
+  #all<T>(ask: (listener: Listener) => T): T[] {
+    return Array.from(this.#listeners.values(), ask);
+  }
+
   #onMistake(error: unknown, destroy: () => void): void {
     this.#reporter.log("error", "internal error", {
       error: error instanceof Error ? error.stack : String(error),
@@ -169,7 +187,7 @@ class DataPlane {
   async #publish(): Promise<void> {
     let error: string | null = null;
     try {
-      await Promise.all(this.#listeners.map((listener) => listener.publish()));
+      await Promise.all(this.#all((listener) => listener.publish()));
     } catch (cause) {
       error = cause instanceof Error ? cause.message : String(cause);
     }
@@ -179,8 +197,11 @@ class DataPlane {
   /** Whoever was accepted by us cannot come to another process any more, and is served. */
   async #stopAccepting(withinMs: number): Promise<void> {
     const endMs = performance.now() + withinMs;
-    await Promise.all(this.#listeners.map((listener) => listener.stopAccepting()));
-    while (performance.now() < endMs && this.#listeners.some(({ newcomers }) => newcomers > 0)) {
+    await Promise.all(this.#all((listener) => listener.stopAccepting()));
+    while (
+      performance.now() < endMs &&
+      this.#all(({ newcomers }) => newcomers).some((newcomers) => newcomers > 0)
+    ) {
       await new Promise((resolve) => setTimeout(resolve, NEWCOMERS_POLL_MS));
     }
     this.#channel.post({ type: "stopped-accepting" });
@@ -190,7 +211,7 @@ class DataPlane {
     // Before `stopped-listening`: who hears of that knows of every request.
     this.#targets.startDraining();
     this.#requests.startDraining((requests) => this.#channel.post({ type: "requests-in-flight", requests }));
-    await Promise.all(this.#listeners.map((listener) => listener.close()));
+    await Promise.all(this.#all((listener) => listener.close()));
     this.#channel.post({ type: "stopped-listening" });
   }
 }

@@ -2,6 +2,7 @@
 // them in batches. Order is kept in each direction: a grant never overtakes the configuration it needs.
 
 import type { Config } from "../config/schema.ts";
+import type { TlsFiles } from "../config/tls-files.ts";
 import type { ErrorCode } from "../errors.ts";
 import type { LogFields, LogLevel } from "../log.ts";
 import type { Answer, Question } from "./questions.ts";
@@ -19,6 +20,8 @@ export interface WorkerSetup {
   readonly bufferedBytes: SharedArrayBuffer;
   /** `process.hrtime.bigint()` at the zero of the clock that all threads share. */
   readonly clockEpochNs: bigint;
+  /** See `ticket-keys`. */
+  readonly ticketKeys: Uint8Array;
 }
 
 /** Where a worker is to listen; `port` is 0 only for the first worker, which reports the port it got. */
@@ -121,7 +124,14 @@ export interface Goodbye {
 }
 
 export type ToWorker =
-  | { readonly type: "configure"; readonly version: number; readonly config: Config }
+  | {
+      readonly type: "configure";
+      readonly version: number;
+      readonly config: Config;
+      readonly files: TlsFiles;
+    }
+  /** What TLS session tickets are encrypted with from now on, in every thread. */
+  | { readonly type: "ticket-keys"; readonly keys: Uint8Array }
   | { readonly type: "listen"; readonly listener: number; readonly address: ListenAddress }
   | { readonly type: "granted"; readonly grant: Grant }
   | { readonly type: "refused"; readonly id: number; readonly code: ErrorCode }

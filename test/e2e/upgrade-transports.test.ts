@@ -1,13 +1,17 @@
 // The ways to reach Weir and the ways it reaches backends: IPv4, IPv6, Unix sockets, TLS, path prefixes.
+import { once } from "node:events";
+import { createServer } from "node:https";
+import type { AddressInfo } from "node:net";
 import { join } from "node:path";
+import type { TLSSocket } from "node:tls";
 import { describe, expect, test } from "vitest";
 
 import { makeCertificates, openssl } from "../support/certificates.ts";
-import { temporaryFolder } from "../support/cleanup.ts";
+import { onCleanup, temporaryFolder } from "../support/cleanup.ts";
 import { startEchoBackend } from "../support/echo-backend.ts";
 import { connectRaw, openRaw } from "../support/raw-client.ts";
 import { isMissing } from "../support/requirement.ts";
-import { startInFrontOf } from "../support/start-in-front.ts";
+import { startInFrontOf, startInFrontOfEach } from "../support/start-in-front.ts";
 import { expectRefusal, openClient } from "../support/ws-client.ts";
 
 /** What a plain request and an upgrade come to: its status, and who answers in the WebSocket. */
@@ -137,6 +141,29 @@ describe.skipIf(isMissing(openssl))("a backend behind TLS", () => {
     const tls = { ca: certificates.files.ca, serverName: "elsewhere" };
     const weir = await startInFrontOf({ url: backend.url, tls });
     expect(await served(weir.url)).toEqual(both);
+  });
+
+  test("that asks for a certificate is shown Weir's, and answered 502 for where Weir has none", async () => {
+    const certificates = await makeCertificates();
+    const client = await makeCertificates({ subject: "/CN=weir" });
+    const server = createServer({ ...certificates, ca: client.ca, requestCert: true });
+    const names: unknown[] = [];
+    server.on("upgrade", ({ socket }) => {
+      names.push((socket as TLSSocket).getPeerCertificate().subject.CN);
+      socket.end("HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\n\r\n");
+    });
+    await once(server.listen(0, "127.0.0.1"), "listening");
+    onCleanup("the backend", () => void server.close());
+    const url = `wss://127.0.0.1:${(server.address() as AddressInfo).port}`;
+    const { ca } = certificates.files;
+    const { cert, key } = client.files;
+    const weir = await startInFrontOfEach([
+      { url, tls: { ca, cert, key } },
+      { url, tls: { ca } },
+    ]);
+    expect((await expectRefusal(`${weir.url}/0`)).status).toBe(403);
+    expect((await expectRefusal(`${weir.url}/1`)).status).toBe(502);
+    expect(names).toEqual(["weir"]);
   });
 
   test("is answered 502 where it speaks no TLS", async () => {

@@ -1,4 +1,4 @@
-// A throw-away certificate authority and server certificate, made by openssl for one test.
+// Throw-away certificate authorities and the certificates they sign, made by openssl for one test.
 import { execFile } from "node:child_process";
 import { readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
@@ -22,46 +22,54 @@ interface Certificates {
 interface CertificateOptions {
   /** subjectAltName. Default localhost, 127.0.0.1 and ::1. */
   readonly names?: string;
+  /** In the form of openssl's `-subj`. */
+  readonly subject?: string;
+  /** Days that it is valid; negative for one that has expired. Default 2. */
+  readonly days?: number;
 }
 
+/** A certificate of an authority of its own. */
 export async function makeCertificates(options: CertificateOptions = {}): Promise<Certificates> {
+  return (await makeAuthority()).sign(options);
+}
+
+interface Authority {
+  /** PEM. */
+  readonly ca: string;
+  readonly file: string;
+  readonly sign: (options?: CertificateOptions) => Promise<Certificates>;
+}
+
+const NEW_KEY = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-noenc"];
+
+export async function makeAuthority(): Promise<Authority> {
   const folder = await temporaryFolder();
-  const file = (name: string) => join(folder, name);
-  const run = (...args: string[]) => promisify(execFile)(pathOf(openssl), args, { cwd: folder });
-  const newKey = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-noenc"];
-  await run(
-    "req",
-    "-x509",
-    ...newKey,
-    "-keyout",
-    "ca.key",
-    "-out",
-    "ca.crt",
-    "-subj",
-    "/CN=Weir test CA",
-    "-days",
-    "2",
-  );
-  await run("req", ...newKey, "-keyout", "server.key", "-out", "server.csr", "-subj", "/CN=Weir test server");
-  await writeFile(
-    file("server.ext"),
-    `subjectAltName=${options.names ?? "DNS:localhost,IP:127.0.0.1,IP:::1"}\nbasicConstraints=CA:FALSE\n`,
-  );
-  const signing = [
-    "-CA",
-    "ca.crt",
-    "-CAkey",
-    "ca.key",
-    "-CAcreateserial",
-    "-days",
-    "2",
-    "-extfile",
-    "server.ext",
-  ];
-  await run("x509", "-req", "-in", "server.csr", "-out", "server.crt", ...signing);
-  const files = { ca: file("ca.crt"), cert: file("server.crt"), key: file("server.key") };
-  const [ca, cert, key] = await Promise.all(
-    [files.ca, files.cert, files.key].map((each) => readFile(each, "utf8")),
-  );
-  return { ca: ca ?? "", cert: cert ?? "", key: key ?? "", files };
+  const subject = ["-subj", "/CN=Weir test CA", "-days", "2"];
+  await run(folder, "req", "-x509", ...NEW_KEY, "-keyout", "ca.key", "-out", "ca.crt", ...subject);
+  const file = join(folder, "ca.crt");
+  const ca = await readFile(file, "utf8");
+  return { ca, file, sign: (options = {}) => sign(folder, ca, options) };
+}
+
+async function sign(authority: string, ca: string, options: CertificateOptions): Promise<Certificates> {
+  const folder = await temporaryFolder();
+  const subject = options.subject ?? "/CN=Weir test server";
+  await run(folder, "req", ...NEW_KEY, "-keyout", "server.key", "-out", "server.csr", "-subj", subject);
+  const names = options.names ?? "DNS:localhost,IP:127.0.0.1,IP:::1";
+  await writeFile(join(folder, "server.ext"), `subjectAltName=${names}\nbasicConstraints=CA:FALSE\n`);
+  const signer = ["-CA", join(authority, "ca.crt"), "-CAkey", join(authority, "ca.key"), "-CAcreateserial"];
+  const time = ["-days", String(options.days ?? 2)];
+  const output = ["-in", "server.csr", "-out", "server.crt", "-extfile", "server.ext"];
+  await run(folder, "x509", "-req", ...output, ...signer, ...time);
+  const files = {
+    ca: join(authority, "ca.crt"),
+    cert: join(folder, "server.crt"),
+    key: join(folder, "server.key"),
+  };
+  const [cert, key] = await Promise.all([files.cert, files.key].map((each) => readFile(each, "utf8")));
+  return { ca, cert: cert ?? "", key: key ?? "", files };
+}
+
+async function run(cwd: string, ...args: string[]): Promise<void> {
+  await promisify(execFile)(pathOf(openssl), args, { cwd });
 }

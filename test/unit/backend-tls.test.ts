@@ -65,22 +65,25 @@ describe("SecureContexts", () => {
   test.skipIf(isMissing(openssl))("files that cannot be used are an Error, and harm no other", async () => {
     const { cert, key, ca, files } = await makeCertificates();
     const folder = await temporaryFolder();
-    const file = async (name: string, text: string) => {
-      await writeFile(join(folder, name), text);
+    const texts = new Map<string, string>();
+    const file = (name: string, text: string) => {
+      texts.set(join(folder, name), text);
       return join(folder, name);
     };
     const unreadable = "-----BEGIN CERTIFICATE-----\nbm90aGluZw==\n-----END CERTIFICATE-----\n";
     const cases: [Section, RegExp][] = [
       [{ ca: "/nowhere/ca.crt" }, /ENOENT.*\/nowhere\/ca\.crt/],
-      [{ ca: await file("empty.crt", "") }, /empty\.crt holds no certificate/],
-      [{ ca: await file("key.crt", key) }, /key\.crt holds no certificate/],
-      [{ ca: await file("half.crt", ca.slice(0, 200)) }, /half\.crt holds no certificate/],
-      [{ ca: await file("second.crt", `${ca}${unreadable}`) }, /second\.crt: certificate 2 cannot be read/],
-      [{ cert: await file("half.pem", cert.slice(0, 200)), key: files.key }, /PEM/],
-      [{ cert: files.ca, key: files.key }, /key values mismatch/],
+      [{ ca: file("empty.crt", "") }, /empty\.crt: holds no certificate/],
+      [{ ca: file("key.crt", key) }, /key\.crt: holds no certificate/],
+      [{ ca: file("half.crt", ca.slice(0, 200)) }, /half\.crt: holds no certificate/],
+      [{ ca: file("second.crt", `${ca}${unreadable}`) }, /second\.crt: certificate 2 cannot be read/],
+      [{ cert: file("half.pem", cert.slice(0, 200)), key: files.key }, /PEM/],
+      [{ cert: file("other.pem", ca), key: files.key }, /key values mismatch/],
     ];
     const backends = cases.map(([tls]) => backend(tls));
-    const good = backend({ ca: await file("both.crt", `two authorities\n${ca}\n${cert}`) });
+    const good = backend({ ca: file("both.crt", `two authorities\n${ca}\n${cert}`) });
+    // A configuration with such files would not have been taken; these become so afterwards.
+    for (const [path, text] of texts) await writeFile(path, text);
     const contexts = new SecureContexts().load([...backends, good]);
     const messages = backends.map((one) => {
       const context = contexts.get(one);

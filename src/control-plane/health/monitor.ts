@@ -1,10 +1,12 @@
 // Active health checks: asks every backend, again and again, whether it is well, and tells its owner of
 // the first result and of each change. It knows nothing of what follows from that.
 
+import { readFileSync } from "node:fs";
 import type tls from "node:tls";
 import { SecureContexts } from "../../backend-tls.ts";
 import type { BackendConfig } from "../../config/schema.ts";
 import type { HealthCheckConfig } from "../../config/schema-health.ts";
+import type { ReadFile } from "../../config/tls-files.ts";
 import { Turnstile } from "../turnstile.ts";
 import { runCheck } from "./check.ts";
 import { type RunCheck, Watch, type WatchOwner } from "./watch.ts";
@@ -75,9 +77,9 @@ export class HealthMonitor {
    * Watches these backends and no others. One that it knows keeps its state, and its place in time unless
    * its check is another one: that is begun at once, and goes by the thresholds.
    */
-  configure(targets: readonly HealthTarget[]): void {
+  configure(targets: readonly HealthTarget[], readFile: ReadFile = readFileSync): void {
     this.#isConfigured = true;
-    this.#loadContexts(targets);
+    this.#loadContexts(targets, readFile);
     const listed = new Set<string>();
     const starting: Watch[] = [];
     for (const target of targets) {
@@ -121,10 +123,10 @@ export class HealthMonitor {
   }
 
   /** Reads files only for backends that it does not know: their addresses may change at any time. */
-  #loadContexts(targets: readonly HealthTarget[]): void {
+  #loadContexts(targets: readonly HealthTarget[], readFile: ReadFile): void {
     const secure = targets.flatMap(({ config }) => (config.target.secure ? [config] : []));
     if (secure.every((config) => this.#contexts.has(config))) return;
-    this.#contexts = this.#secureContexts.load(new Set(secure));
+    this.#contexts = this.#secureContexts.load(new Set(secure), readFile);
   }
 }
 

@@ -2,6 +2,7 @@
 
 import type { IncomingMessage } from "node:http";
 import type { Config, RouteConfig } from "../../config/schema.ts";
+import type { ReadFile } from "../../config/tls-files.ts";
 import type { TokenSource } from "../../config/schema-identity.ts";
 import { Refusal } from "../../errors.ts";
 import type { ForwardedHop } from "../backend-headers.ts";
@@ -43,13 +44,17 @@ export class Credentials {
   readonly #trustedHeaders: ReadonlySet<string>;
 
   /** Throws where a key cannot be read or used. */
-  constructor(config: Pick<Config, "identity" | "clientIpHeader">, services: CredentialServices) {
+  constructor(
+    config: Pick<Config, "identity" | "clientIpHeader">,
+    services: CredentialServices,
+    readFile: ReadFile,
+  ) {
     const { jwt, forwardAuth } = config.identity;
     this.#places = jwt?.from ?? [];
     this.#tokens =
       jwt === null
         ? null
-        : new TokenVerifier(jwt, jwt.jwksUrl === null ? null : services.keysOf(jwt.jwksUrl));
+        : new TokenVerifier(jwt, jwt.jwksUrl === null ? null : services.keysOf(jwt.jwksUrl), readFile);
     this.#forwardAuth =
       forwardAuth === null
         ? null

@@ -4,6 +4,7 @@
 import type { errors, JWTPayload, JWTVerifyOptions } from "jose";
 import { readFileSync } from "node:fs";
 import type { JwtConfig } from "../../config/schema-identity.ts";
+import type { ReadFile } from "../../config/tls-files.ts";
 import {
   allowedOf,
   PUBLIC_KEY_ALGORITHMS,
@@ -35,10 +36,13 @@ export class TokenVerifier {
    * Throws where the key cannot be read or used.
    *
    * @param remoteKeys those of `jwksUrl`; null where the key is another one
+   * @param readFile the file system unless given
    */
-  constructor(config: JwtConfig, remoteKeys: RemoteKeys | null) {
+  constructor(config: JwtConfig, remoteKeys: RemoteKeys | null, readFile: ReadFile = readFileSync) {
     const { key, algorithms: fitting } =
-      remoteKeys === null ? localKey(config) : { key: remoteKeys, algorithms: PUBLIC_KEY_ALGORITHMS };
+      remoteKeys === null
+        ? localKey(config, readFile)
+        : { key: remoteKeys, algorithms: PUBLIC_KEY_ALGORITHMS };
     const algorithms = allowedOf(fitting, config.algorithms);
     if (algorithms.length === 0) throw new Error("identity.jwt.algorithms has none that fits the key");
     this.#key = key;
@@ -97,11 +101,11 @@ export function badCredential(message: string, cause?: unknown): Refusal {
   return new Refusal("unauthorized", { message, cause, challenge: 'Bearer error="invalid_token"' });
 }
 
-function localKey({ secret, publicKey: file }: JwtConfig): VerificationKey {
+function localKey({ secret, publicKey: file }: JwtConfig, readFile: ReadFile): VerificationKey {
   if (secret !== null) return sharedKey(secret);
   if (file === null) throw new Error("identity.jwt names no key");
   try {
-    return publicKey(readFileSync(file, "utf8"));
+    return publicKey(readFile(file).toString("utf8"));
   } catch (cause) {
     const reason = cause instanceof Error ? cause.message : String(cause);
     throw new Error(`identity.jwt.publicKey: ${file}: ${reason}`, { cause });

@@ -112,8 +112,8 @@ describe("a grant that was made under another version", () => {
 
   test("finds a backend that is newer than the settings it is looked up with", () => {
     const targets = new DialTargets();
-    const old = new Settings(chat({ a: "ws://a:1" }), targets);
-    const next = new Settings(chat({ b: "ws://b:1" }), targets);
+    const old = new Settings(chat({ a: "ws://a:1" }), { targets });
+    const next = new Settings(chat({ b: "ws://b:1" }), { targets });
     expect(old.target("chat", "b")?.config.target.host).toBe("b");
     expect(next.target("chat", "a")?.config.target.host).toBe("a");
   });
