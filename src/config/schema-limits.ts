@@ -61,7 +61,7 @@ export interface AbuseConfig {
   readonly ban: number;
 }
 
-interface OverloadConfig {
+export interface OverloadConfig {
   /** Fraction of the memory limit, 0..1. */
   readonly memory: number | null;
   /** Milliseconds. */
@@ -152,10 +152,14 @@ const abuse = z.strictObject({
 const overload = z.strictObject({
   memory: offOr(percent({ min: "1%", max: "100%" }))
     .prefault("off")
-    .describe("Share of the memory limit above which upgrades are refused."),
+    .describe(
+      "Share of the memory limit above which new work is refused: low priorities above it, all from two thirds of the way to 100%.",
+    ),
   eventLoopDelay: offOr(duration())
     .prefault("off")
-    .describe("Event-loop delay (p99) above which upgrades are refused."),
+    .describe(
+      "Event-loop delay (p99) above which new work is refused: low priorities above it, all above four times as much.",
+    ),
 });
 
 export const limitsSchema = z
@@ -209,7 +213,7 @@ export const limitsSchema = z
     overload: offOr(overload)
       .prefault("off")
       .describe(
-        "Refuse upgrades of the lowest priority first when Weir itself is short. Example: { memory: 80%, eventLoopDelay: 200ms }.",
+        "Refuse upgrades and plain requests, those of the lowest priority first, when Weir itself is short. Example: { memory: 80%, eventLoopDelay: 200ms }.",
       ),
   })
   .prefault({})
