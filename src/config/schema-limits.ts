@@ -12,6 +12,7 @@ import {
   percent,
   rateFields,
   rateLimit,
+  rateOr,
   size,
   withBurst,
 } from "./schema-values.ts";
@@ -124,15 +125,26 @@ export const tiersSchema = z
   .record(NAME, tier)
   .describe("Classes of users by name. Left out: one tier `default` without caps or rates.");
 
-const upgrades = z
-  .strictObject({
-    ...rateFields(),
-    queue: integer(0, MAX_COUNT)
-      .prefault(10_000)
-      .describe("Upgrades that may wait for their turn; 503 above it."),
-    timeout: duration().prefault("8s").describe("How long one may wait; 503 after that."),
-  })
-  .transform(withBurst);
+const UPGRADES_QUEUE = 10_000;
+const UPGRADES_TIMEOUT_S = 8;
+
+const upgrades = rateOr(
+  z
+    .strictObject({
+      ...rateFields(),
+      queue: integer(0, MAX_COUNT)
+        .prefault(UPGRADES_QUEUE)
+        .describe("Upgrades that may wait for their turn; 503 above it."),
+      timeout: duration()
+        .prefault(`${UPGRADES_TIMEOUT_S}s`)
+        .describe("How long one may wait; 503 after that."),
+    })
+    .transform(withBurst),
+).transform((pace): UpgradePaceConfig => ({
+  queue: UPGRADES_QUEUE,
+  timeout: UPGRADES_TIMEOUT_S * 1_000,
+  ...pace,
+}));
 
 const perAddress = z.strictObject({
   connections: offOr(integer(1, MAX_COUNT))
