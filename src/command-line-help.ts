@@ -16,6 +16,8 @@ Talking to a Weir that runs:
 
   weir status [--json]                what it does at the moment
   weir top [--once]                   the same, live; q or Ctrl-C ends it
+  weir explain URL [-H "NAME: VALUE"] [--from ADDRESS] [--json]
+                                      what would become of a request: route, user, limits, backend
   weir drain POOL/BACKEND [--wait[=DURATION]]
                                       no new work for a backend; --wait ends when it is empty
   weir activate POOL/BACKEND          give it work again

@@ -15,6 +15,7 @@ export type Command =
 export type RemoteCommand = { readonly remote: RemoteOptions } & (
   | { readonly name: "status"; readonly json: boolean }
   | { readonly name: "top"; readonly once: boolean }
+  | { readonly name: "explain"; readonly question: Question; readonly json: boolean }
   | { readonly name: "drain"; readonly backend: BackendName; readonly waitMs: number | null }
   | { readonly name: "activate"; readonly backend: BackendName }
   | { readonly name: "reload" }
@@ -31,6 +32,15 @@ export interface RemoteOptions {
 export interface BackendName {
   readonly pool: string;
   readonly id: string;
+}
+
+/** A request that nobody sends. */
+export interface Question {
+  readonly url: string;
+  /** `Name: value`. */
+  readonly headers: readonly string[];
+  /** The peer's address; null for this machine's own. */
+  readonly from: string | null;
 }
 
 /** Where the configuration comes from. */
@@ -65,6 +75,8 @@ const OPTIONS = {
   once: { type: "boolean" },
   wait: { type: "boolean" },
   takeover: { type: "boolean" },
+  header: { type: "string", short: "H", multiple: true },
+  from: { type: "string" },
   help: { type: "boolean", short: "h" },
   version: { type: "boolean", short: "v" },
 } as const satisfies ParseArgsOptionsConfig;
@@ -89,6 +101,7 @@ const COMMANDS: Readonly<Record<string, CommandShape>> = {
   schema: { options: [] },
   status: { options: ["json", ...REMOTE] },
   top: { options: ["once", ...REMOTE] },
+  explain: { options: ["header", "from", "json", ...REMOTE], operand: "URL" },
   drain: { options: ["wait", ...REMOTE], operand: "POOL/BACKEND" },
   activate: { options: [...REMOTE], operand: "POOL/BACKEND" },
   reload: { options: [...REMOTE] },
@@ -150,6 +163,10 @@ function remoteCommand(command: string, values: Values, operand: string): Remote
       return { name: "status", remote, json: values.json.length > 0 };
     case "top":
       return { name: "top", remote, once: values.once.length > 0 };
+    case "explain": {
+      const question = { url: operand, headers: values.header, from: single("from", values) };
+      return { name: "explain", remote, question, json: values.json.length > 0 };
+    }
     case "drain":
       return { name: "drain", remote, backend: backendName(operand), waitMs: waitMs(values) };
     case "activate":

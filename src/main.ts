@@ -42,6 +42,7 @@ async function main(args: readonly string[]): Promise<void> {
     case "run":
       await run(command);
       return;
+    case "explain":
     case "status":
     case "top":
     case "check-against":

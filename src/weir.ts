@@ -15,6 +15,7 @@ import { Admission, type AdmissionEvents } from "./control-plane/admission.ts";
 import { Alerts } from "./control-plane/alerts/alerts.ts";
 import { answer, Dispatcher } from "./control-plane/dispatcher.ts";
 import { drain } from "./control-plane/drain.ts";
+import { Explainer } from "./control-plane/explainer.ts";
 import { Fleet } from "./control-plane/fleet.ts";
 import { threadCount } from "./control-plane/listen-address.ts";
 import { LiveState } from "./control-plane/live-state.ts";
@@ -221,6 +222,12 @@ export class Weir {
         questions,
         threads: this.#workers,
         now: () => clock.nowMs(),
+      }),
+      explainer: new Explainer({
+        config: () => this.config,
+        admission: this.#admission,
+        threads: this.#workers,
+        questions,
       }),
       reloads,
       lastReload,

@@ -6,6 +6,7 @@ import type { Health } from "../control-plane/alerts/health.ts";
 import type { Vitals } from "../control-plane/alerts/vitals.ts";
 import type { Fleet } from "../control-plane/fleet.ts";
 import type { Oversight } from "../control-plane/oversight.ts";
+import type { Explainer } from "../control-plane/explainer.ts";
 import type { Workers } from "../control-plane/workers.ts";
 import type { RememberingLog } from "../remembering-log.ts";
 import type { LastReload, Reloader } from "../reloader.ts";
@@ -33,6 +34,7 @@ export interface AdminParts {
   readonly vitals: Vitals;
   readonly health: Health;
   readonly oversight: Oversight;
+  readonly explainer: Explainer;
   /** Null where Weir was not started from a file. */
   readonly reloads: Pick<Reloader, "reload" | "dryRun"> | null;
   readonly lastReload: () => LastReload;

@@ -2,6 +2,7 @@
 
 import { connectionEndpoints, type ConnectionSources } from "./api/connections.ts";
 import { drainEndpoints, type DrainSources } from "./api/drain.ts";
+import { explainEndpoints, type ExplainSources } from "./api/explain.ts";
 import { logEndpoints, type LogSources } from "./api/logs.ts";
 import type { Endpoint } from "./api/endpoint.ts";
 import { noticeEndpoints, type NoticeSources } from "./api/notice.ts";
@@ -17,7 +18,8 @@ type ApiSources = StatusEndpointSources &
   NoticeSources &
   ReloadSources &
   DrainSources &
-  LogSources;
+  LogSources &
+  ExplainSources;
 
 export function apiEndpoints(sources: ApiSources): Endpoint[] {
   return [
@@ -29,5 +31,6 @@ export function apiEndpoints(sources: ApiSources): Endpoint[] {
     ...reloadEndpoints(sources),
     ...drainEndpoints(sources),
     ...logEndpoints(sources),
+    ...explainEndpoints(sources),
   ];
 }

@@ -5,6 +5,7 @@ import type { RemoteCommand } from "../command-line.ts";
 import { AdminClient } from "./admin-client.ts";
 import { activate, drain } from "./backend.ts";
 import { checkAgainst } from "./check-against.ts";
+import { explain } from "./explain.ts";
 import type { Output } from "./output.ts";
 import { reload } from "./reload.ts";
 import { type Remote, resolveRemote } from "./remote.ts";
@@ -43,6 +44,10 @@ async function runWith(
     case "top":
       if (command.once || !process.stdout.isTTY) return await topOnce(remote, width(), output);
       return await top(remote, isColoured);
+    case "explain": {
+      const view = { width: width(), isStyled: isColoured, json: command.json };
+      return await explain(client, command.question, view, output);
+    }
     case "check-against":
       return await checkAgainst(client, command.file, output);
     case "reload":

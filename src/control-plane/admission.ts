@@ -111,7 +111,7 @@ export class Admission {
     return this.#places;
   }
 
-  get caps(): Pick<Caps, "maxConnections" | "all"> {
+  get caps(): Pick<Caps, "maxConnections" | "all" | "ofTier"> {
     return this.#caps;
   }
 
@@ -166,8 +166,8 @@ export class Admission {
 
   /** Null: it waits, and `onDecision` tells what became of it. */
   admit(worker: number, request: AdmitRequest): Decision | null {
-    if (this.bans.isBanned(request.user, this.#options.now())) return { refused: "banned" };
-    if (this.#isDraining) return { refused: "draining" };
+    const refused = this.#refusesAnyway(request);
+    if (refused !== null) return { refused };
     const pool = this.#options.pools.find(request.pool);
     if (pool?.deniesAffinity(request) === true) this.#options.events.affinityDenied(request);
     if (request.kind === "request") {
@@ -199,6 +199,16 @@ export class Admission {
     const turn = this.#pace.request(place, place, this.#priorityOf(request));
     if (turn === "waiting") return null;
     return turn === "go" ? this.#assign(place) : this.#refuse(place, "upgrade_limited");
+  }
+
+  /** What `admit` would say before it looks for a backend; nothing is taken. */
+  foresee(request: AdmitRequest): { readonly refusal: ErrorCode | null; readonly replacesStalest: boolean } {
+    const refusal = this.#refusesAnyway(request);
+    if (refusal !== null || request.kind === "request") return { refusal, replacesStalest: false };
+    const full = this.#caps.exceededBy(request.tier, this.#places.countOfUser(request.user));
+    const mayReplace = this.#tiers[request.tier]?.userFull === "close-stalest";
+    const replacesStalest = full === "user_full" && mayReplace;
+    return { refusal: replacesStalest ? null : full, replacesStalest };
   }
 
   /** Trades a grant whose dial failed for one on another backend; the failure stands where none is left. */
@@ -279,6 +289,12 @@ export class Admission {
 
   stop(): void {
     this.#pace.stop();
+  }
+
+  /** Whatever there is room for. */
+  #refusesAnyway({ user }: AdmitRequest): ErrorCode | null {
+    if (this.bans.isBanned(user, this.#options.now())) return "banned";
+    return this.#isDraining ? "draining" : null;
   }
 
   /** Whether a connection of the user makes room; the upgrade waits until it is gone. */

@@ -8,6 +8,9 @@ import type { FailureKind } from "../shared-memory/channel.ts";
 /** What an operator has set: `draining` gives it no new work, `down` ends its connections as well. */
 export type OperatorState = "active" | "draining" | "down";
 
+/** Why a backend gets no work. */
+export type Obstacle = "removed" | "draining" | "down" | "unhealthy" | "ejected" | "full";
+
 /** A backend as the configuration and the resolution of its name give it. */
 export interface BackendSpec {
   /** Unique in the pool. */
@@ -88,7 +91,15 @@ export class Backend {
 
   /** Both axes, the operator's and the observed, and the list say that it may be given work. */
   get isReady(): boolean {
-    return this.isListed && this.operatorState === "active" && this.isUp && !this.isEjected;
+    return this.obstacle === null;
+  }
+
+  /** The first thing that keeps work from it, its capacity aside; null where nothing does. */
+  get obstacle(): Exclude<Obstacle, "full"> | null {
+    if (!this.isListed) return "removed";
+    if (this.operatorState !== "active") return this.operatorState;
+    if (!this.isUp) return "unhealthy";
+    return this.isEjected ? "ejected" : null;
   }
 
   noteRoundTrips(roundTripsMs: readonly number[]): void {

@@ -4,7 +4,7 @@
 import type { PoolConfig } from "../config/schema.ts";
 import type { AdmitRequest } from "../shared-memory/channel.ts";
 import { AffinityTable } from "./affinity.ts";
-import { Backend, type BackendSpec } from "./backend.ts";
+import { Backend, type BackendSpec, type Obstacle } from "./backend.ts";
 import { select } from "./select.ts";
 
 /** Why a pool has no backend to give. */
@@ -23,6 +23,15 @@ export interface Slot {
   readonly affineUser: string | null;
   /** Null where its client has none. */
   readonly affinity: AffinityResult | null;
+}
+
+/** What decides about a request that nobody has sent. */
+interface PoolForesight {
+  /** The backend that its client belongs to; null where it is not known, or has none. */
+  readonly own: Backend | null;
+  readonly balance: PoolConfig["balance"];
+  readonly candidates: readonly { readonly backend: Backend; readonly obstacle: Obstacle | null }[];
+  readonly choice: Backend | null;
 }
 
 /** What a new list did to the backends. */
@@ -144,6 +153,26 @@ export class Pool {
     // Cut only at the end: emptied first, the array would give its memory back and grow anew.
     candidates.length = count;
     return this.#select(balance, candidates, request) ?? (isAnyFull ? "backends_full" : "no_backend");
+  }
+
+  /**
+   * What `pick`, or `pickForRequest`, would go by for this request; nothing is taken, and nobody's turn passes.
+   * `choice` is null where chance or the turns of the moment decide, and where there is none to choose.
+   */
+  foresee(request: AdmitRequest): PoolForesight {
+    const own = this.#ownBackend(request);
+    const balance = this.#balanceFor(request);
+    const candidates = [...this.#backends.values()].map((backend) => {
+      const isFull = request.kind === "connection" && !backend.hasRoom;
+      return { backend, obstacle: backend.obstacle ?? (isFull ? ("full" as const) : null) };
+    });
+    const ready = candidates.filter(({ obstacle }) => obstacle === null).map(({ backend }) => backend);
+    const [only] = ready;
+    if (own !== null && ready.includes(own)) return { own, balance, candidates, choice: own };
+    if (ready.length === 1) return { own, balance, candidates, choice: only ?? null };
+    // The only one that neither draws lots nor takes turns.
+    const choice = balance === "consistent-hash" ? this.#select(balance, ready, request) : null;
+    return { own, balance, candidates, choice };
   }
 
   /** One for a plain request, which takes no slot: it is served by a backend at its capacity too. */

@@ -131,7 +131,7 @@ function leaveNotice(response: http.ServerResponse): (callback: (() => void) | n
  * Throws Refusal `bad_request`: for a version that Node parses and RFC 9112 does not know, and for a
  * missing or repeated Host (RFC 9112 §3.2), whose routing the backend might see in another way.
  */
-function parseRequest(request: http.IncomingMessage): RequestTarget {
+export function parseRequest(request: http.IncomingMessage): RequestTarget {
   const { httpVersionMajor, httpVersionMinor, headersDistinct } = request;
   if (httpVersionMajor !== 1) throw new Refusal("bad_request", { message: "the version must be HTTP/1" });
   const hosts = headersDistinct["host"] ?? [];

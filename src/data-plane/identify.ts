@@ -7,11 +7,15 @@ import { Refusal } from "../errors.ts";
 import { joinedHeader } from "../ws/handshake.ts";
 import { clientAddress, plainAddress } from "./client-address.ts";
 import type { Proof } from "./credentials/credentials.ts";
+import type { NamedSource } from "./identity-sources.ts";
 import { ipUser, networkOf } from "./identity-value.ts";
 import type { Settings } from "./settings.ts";
 
 /** What proxies usually add, whatever `clientIpHeader` is; the second is RFC 7239's. */
 const FORWARDING = ["x-forwarded-for", "forwarded"];
+
+/** Of a socket, what tells of its peer. */
+type PeerSocket = Partial<Pick<Socket, "remoteAddress" | "localAddress" | "destroyed">>;
 
 /** Where a client is. */
 export interface ClientPlace {
@@ -31,10 +35,13 @@ export interface Client extends ClientPlace {
   /** What failures that it may have provoked are counted by. */
   readonly network: string;
   readonly tier: string;
+  /** What they were read from; null for the address, and for the default tier. */
+  readonly userSource: NamedSource | null;
+  readonly tierSource: NamedSource | null;
 }
 
 /** Throws Refusal `client_gone`. */
-export function locate(request: IncomingMessage, socket: Socket, settings: Settings): ClientPlace {
+export function locate(request: IncomingMessage, socket: PeerSocket, settings: Settings): ClientPlace {
   const peer = peerOf(socket);
   // A Unix socket can only be reached from this machine, by whom its file mode admits.
   const isPeerTrusted = peer === "" || settings.trustedProxies.has(peer);
@@ -57,7 +64,7 @@ export function identify(
   proof: Proof,
 ): Client {
   const { isPeerTrusted, address } = place;
-  const { user, tier } = settings.identity.find(request, isPeerTrusted, proof);
+  const { user, tier, userSource, tierSource } = settings.identity.find(request, isPeerTrusted, proof);
   return {
     ...place,
     user: user ?? ipUser(address),
@@ -65,6 +72,8 @@ export function identify(
       user === null && (address === "" || (!isPeerTrusted && isForwarding(request, settings.config))),
     network: networkOf(address),
     tier: tier ?? settings.defaultTier,
+    userSource,
+    tierSource,
   };
 }
 
@@ -77,7 +86,7 @@ function isForwarding({ rawHeaders }: IncomingMessage, { clientIpHeader }: Confi
  * A client on a Unix socket has no address on either side. One that has reset its TCP socket has lost its
  * own only, while its last requests are still being read: it must not pass for the former, whom we trust.
  */
-function peerOf({ remoteAddress, localAddress, destroyed }: Socket): string {
+function peerOf({ remoteAddress, localAddress, destroyed }: PeerSocket): string {
   if (remoteAddress !== undefined) return plainAddress(remoteAddress);
   if (destroyed || localAddress !== undefined) throw new Refusal("client_gone");
   return "";

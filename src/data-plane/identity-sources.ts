@@ -16,6 +16,15 @@ import { queryOf } from "./routes.ts";
 interface FoundIdentity {
   readonly user: string | null;
   readonly tier: string | null;
+  /** Where they stood. */
+  readonly userSource: NamedSource | null;
+  readonly tierSource: NamedSource | null;
+}
+
+/** A source as people call it: `header X-User`. */
+export interface NamedSource {
+  readonly kind: string;
+  readonly name: string;
 }
 
 /** A source that the request itself answers, or the token or certificate that it has shown. */
@@ -23,7 +32,9 @@ interface RequestSource extends IdentitySource {
   readonly kind: "jwt" | "header" | "certificate" | "cookie" | "query";
 }
 
-const NOTHING: FoundIdentity = { user: null, tier: null };
+const NOTHING: FoundIdentity = { user: null, tier: null, userSource: null, tierSource: null };
+
+const FORWARD_AUTH: NamedSource = { kind: "forwardAuth", name: "" };
 
 export class IdentitySources {
   readonly #user: readonly RequestSource[];
@@ -40,8 +51,8 @@ export class IdentitySources {
   }
 
   /**
-   * The first usable value of each list, unless forward auth has named one. A tier that does not exist is none, and ends the search: who
-   * says `platinum` where there is no such tier must not get what a weaker source says.
+   * The first usable value of each list, unless forward auth has named one. A tier that does not exist is none,
+   * and ends the search: who says `platinum` where there is no such tier must not get what a weaker source says.
    *
    * @param proof what its credentials have proven
    */
@@ -49,9 +60,15 @@ export class IdentitySources {
     const isNamed = proof.user !== null || proof.tier !== null;
     if (this.#user.length === 0 && this.#tier.length === 0 && !isNamed) return NOTHING;
     const clues = new Clues(request, isPeerTrusted, proof.token);
-    const user = proof.user ?? firstOf(this.#user, clues, isUsableUser);
-    const tier = proof.tier ?? firstOf(this.#tier, clues, isUsableIdentity);
-    return { user, tier: tier !== null && this.#tiers.has(tier) ? tier : null };
+    const user = named(proof.user) ?? firstOf(this.#user, clues, isUsableUser);
+    const tier = named(proof.tier) ?? firstOf(this.#tier, clues, isUsableIdentity);
+    const hasTier = tier !== null && this.#tiers.has(tier.value);
+    return {
+      user: user?.value ?? null,
+      tier: hasTier ? tier.value : null,
+      userSource: user?.source ?? null,
+      tierSource: hasTier ? tier.source : null,
+    };
   }
 }
 
@@ -78,14 +95,24 @@ function isInRequest(source: IdentitySource): source is RequestSource {
   return kind !== "ip";
 }
 
+interface Found {
+  readonly value: string;
+  readonly source: NamedSource;
+}
+
+/** What forward auth has said. */
+function named(value: string | null): Found | null {
+  return value === null ? null : { value, source: FORWARD_AUTH };
+}
+
 function firstOf(
   sources: readonly RequestSource[],
   clues: Clues,
   isUsable: (value: string) => boolean,
-): string | null {
+): Found | null {
   for (const source of sources) {
     const value = clues.read(source);
-    if (value !== null && isUsable(value)) return value;
+    if (value !== null && isUsable(value)) return { value, source };
   }
   return null;
 }

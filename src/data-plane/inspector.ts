@@ -28,6 +28,8 @@ interface Seen {
   limited: number;
 }
 
+type ConnectionQuestion = Exclude<Question, { kind: "explanation" }>;
+
 export class Inspector {
   readonly #connections: Pick<Connections, "all" | "find" | "notify">;
   readonly #seen = new WeakMap<OpenConnection, Seen>();
@@ -37,7 +39,7 @@ export class Inspector {
     this.#connections = connections;
   }
 
-  async answer(question: Question): Promise<Answer> {
+  async answer(question: ConnectionQuestion): Promise<Answer> {
     switch (question.kind) {
       case "connections":
         return { kind: "connections", connections: this.#factsOf(question.ids) };

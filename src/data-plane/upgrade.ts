@@ -122,25 +122,28 @@ export async function onUpgrade(
   }
 }
 
-/** Throws Refusal `origin_not_allowed`. */
-function checkOrigin(upgrade: {
+interface RoutedUpgrade {
   readonly request: IncomingMessage;
   readonly target: RequestTarget;
   readonly route: RouteConfig;
   readonly settings: Settings;
-  readonly reporter: Reporter;
-}): void {
-  const { target, route, settings, reporter } = upgrade;
-  const { rawHeaders } = upgrade.request;
-  const origin = joinedHeader(rawHeaders, "origin");
-  const authority = target.authority ?? joinedHeader(rawHeaders, "host") ?? "";
-  if (settings.origins.allow(route.id, origin, authority)) return;
-  reporter.originRefused(route, origin ?? "");
+}
+
+/** Throws Refusal `origin_not_allowed`. */
+function checkOrigin({ reporter, ...upgrade }: RoutedUpgrade & { readonly reporter: Reporter }): void {
+  if (isOriginAllowed(upgrade)) return;
+  reporter.originRefused(upgrade.route, joinedHeader(upgrade.request.rawHeaders, "origin") ?? "");
   throw new Refusal("origin_not_allowed");
 }
 
+export function isOriginAllowed({ request, target, route, settings }: RoutedUpgrade): boolean {
+  const { rawHeaders } = request;
+  const authority = target.authority ?? joinedHeader(rawHeaders, "host") ?? "";
+  return settings.origins.allow(route.id, joinedHeader(rawHeaders, "origin"), authority);
+}
+
 /** Throws Refusal `bad_upgrade` (400, or 426 for another version) or `bad_request`. */
-function parseUpgrade(request: IncomingMessage): RequestTarget {
+export function parseUpgrade(request: IncomingMessage): RequestTarget {
   const fault = checkUpgradeRequest(request);
   if (fault !== null) throw new Refusal("bad_upgrade", { message: fault.message, status: fault.status });
   return parseTarget(request.url ?? "", joinedHeader(request.rawHeaders, "host") ?? "");

@@ -10,11 +10,12 @@ import { BufferedBytesCells } from "../shared-memory/buffered-bytes.ts";
 import { Channel, type ToControl, type ToWorker, type WorkerSetup } from "../shared-memory/channel.ts";
 import { CounterBlock } from "../shared-memory/counters.ts";
 import { reportEventLoopDelay } from "../shared-memory/event-loop-delay.ts";
-import type { Question } from "../shared-memory/questions.ts";
+import type { Answer, Question } from "../shared-memory/questions.ts";
 import { AdmissionDesk } from "./admission-desk.ts";
 import { Connections } from "./connections.ts";
 import { CredentialServices } from "./credentials/credential-services.ts";
 import { DialTargets } from "./dial-targets.ts";
+import { explain } from "./explain.ts";
 import { PlainRequests } from "./http.ts";
 import { Inspector } from "./inspector.ts";
 import { Listener } from "./listener.ts";
@@ -166,7 +167,11 @@ class DataPlane {
 
   async #answer(id: number, question: Question): Promise<void> {
     try {
-      this.#channel.post({ type: "answer", id, answer: await this.#inspector.answer(question) });
+      const answer: Answer =
+        question.kind === "explanation"
+          ? { kind: "explanation", explanation: await explain(question.asked, this.#current()) }
+          : await this.#inspector.answer(question);
+      this.#channel.post({ type: "answer", id, answer });
     } catch (error) {
       this.#onMistake(error, () => {});
     }

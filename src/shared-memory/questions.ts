@@ -1,6 +1,8 @@
 // What the control plane asks a data-plane thread about its connections, beside the message path: figures that
 // are looked up when somebody wants to see them, and never counted for that.
 
+import type { AskedRequest, RequestExplanation } from "./explanation.ts";
+
 export type Question =
   | { readonly kind: "connections"; readonly ids: readonly number[] }
   /** Users with the most traffic since the same question was asked before. */
@@ -11,14 +13,17 @@ export type Question =
       readonly text: string;
       readonly route: string | null;
       readonly tier: string | null;
-    };
+    }
+  /** How far a request would get that nobody has sent. */
+  | { readonly kind: "explanation"; readonly asked: AskedRequest };
 
 export type Answer =
   /** Without those that are not open (any more). */
   | { readonly kind: "connections"; readonly connections: readonly ConnectionFacts[] }
   | { readonly kind: "busiest"; readonly users: readonly UserTraffic[] }
   /** How many clients get it. */
-  | { readonly kind: "notice"; readonly clients: number };
+  | { readonly kind: "notice"; readonly clients: number }
+  | { readonly kind: "explanation"; readonly explanation: RequestExplanation };
 
 interface PerDirection {
   readonly clientToBackend: number;

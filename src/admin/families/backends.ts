@@ -20,10 +20,7 @@ type Pools = Pick<Admission, "pools">;
 
 /** What `weir_backend_state` has a sample of 1 for; the first that applies. */
 function stateOf(backend: Backend): BackendState {
-  if (!backend.isListed) return "removed";
-  if (backend.operatorState !== "active") return backend.operatorState;
-  if (!backend.isUp) return "unhealthy";
-  if (backend.isEjected) return "ejected";
+  if (backend.obstacle !== null) return backend.obstacle;
   return backend.slowSinceMs === null ? "active" : "slow_start";
 }
 

@@ -24,6 +24,12 @@ export interface Passport extends Proof, ForwardedHead {
   readonly ownProtocol: string | null;
 }
 
+/** What can be said of a request without asking anybody. */
+interface Foreseen extends Proof {
+  /** What would be asked, and for what. */
+  readonly unasked: readonly string[];
+}
+
 /** A request, and the hop that it came by. */
 export interface ShownRequest extends Omit<ForwardedHop, "rawHeaders"> {
   readonly request: IncomingMessage;
@@ -80,8 +86,31 @@ export class Credentials {
     return { token, ...verdict, ...forwarded, ownProtocol };
   }
 
+  /**
+   * What `check` would find out, as far as nobody else has to be asked for it. Throws Refusal as that does.
+   * `unasked` says what is left.
+   */
+  async foresee(shown: Pick<ShownRequest, "request" | "route">): Promise<Foreseen> {
+    const { request, route } = shown;
+    if (route.auth === "off") return { token: null, ...NOBODY, unasked: [] };
+    const asksService =
+      this.#forwardAuth !== null &&
+      (route.auth !== "optional" || this.#forwardAuth.hasCredentials(request.rawHeaders));
+    const asksForKey =
+      this.#tokens?.isSelfContained === false && findToken(this.#places, request).kind === "token";
+    const token = this.#tokens === null || asksForKey ? null : await this.#checkToken(this.#tokens, shown);
+    const unasked = [
+      ...(asksForKey ? ["identity.jwt.jwksUrl, for the key of the token"] : []),
+      ...(asksService ? ["identity.forwardAuth, whether it lets the client in"] : []),
+    ];
+    return { token, ...NOBODY, unasked };
+  }
+
   /** A token that is there is looked at in any case: it may be the client's mistake, or an attempt. */
-  async #checkToken(tokens: TokenVerifier, { request, route }: ShownRequest): Promise<VerifiedToken | null> {
+  async #checkToken(
+    tokens: TokenVerifier,
+    { request, route }: Pick<ShownRequest, "request" | "route">,
+  ): Promise<VerifiedToken | null> {
     const search = findToken(this.#places, request);
     if (search.kind === "unclear") throw badCredential(search.message);
     if (search.kind === "token") return tokens.verify(search.token);

@@ -56,6 +56,11 @@ export class TokenVerifier {
     };
   }
 
+  /** Its key is here: to verify a token, nobody has to be asked. */
+  get isSelfContained(): boolean {
+    return !isRemote(this.#key);
+  }
+
   /** Throws Refusal: `unauthorized`, or `auth_unavailable` where there is no key to be had. */
   async verify(token: string): Promise<VerifiedToken> {
     const library = await loadJose();

@@ -55,6 +55,8 @@ function linesFor(asked: Asked): [name: string, value: string][] {
       isSharedAddress: false,
       network: "192.0.2.0/24",
       tier: "default",
+      userSource: null,
+      tierSource: null,
     },
     route,
     target: parseTarget(asked.path ?? "/", "client.example"),
