@@ -28,6 +28,7 @@ const OWN_FILES = [
   "base.css",
   "parts.css",
   "admin-api.js",
+  "buckets.js",
   "chart-list.js",
   "charts.js",
   "elements.js",
@@ -40,6 +41,8 @@ const OWN_FILES = [
   "stream.js",
   "tiers.js",
   "toasts.js",
+  "user-actions.js",
+  "user-lookup.js",
   "users.js",
   "verdict.js",
 ] as const;

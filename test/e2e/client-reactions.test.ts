@@ -37,6 +37,9 @@ interface Case {
   readonly reasons: readonly string[];
 }
 
+/** Dozens of clients at once, one of them a browser. */
+const patience = { deadlineMs: 25_000 };
+
 const closes = grouped(Object.values(CLOSE_REASONS).map(({ client, text }) => [client, text]));
 const refusals = grouped(Object.entries(ERRORS).map(([code, { closeCode }]) => [closeCode, code]));
 const protocols = ["echo", "socketio", "graphql"] as const;
@@ -53,7 +56,7 @@ test.skipIf(isMissing(chromium))(
       clients.map((client) => client.start(weir.url + pathOf(client.protocol), options));
 
     const closed = closes.map(({ given }) => meet((protocol) => `/${protocol}/closed-${given}`));
-    await within("all are connected", Promise.all(closed.flat().map(({ opened }) => opened())));
+    await within("all are connected", Promise.all(closed.flat().map(({ opened }) => opened())), patience);
     await Promise.all(protocols.map((protocol) => closeAll(weir, protocol)));
     const byStatus = [meet(() => "/nowhere"), meet((protocol) => `/${protocol}/broken`)];
     const [afterCloses, afterStatus] = [await reactionsOf(closed), await reactionsOf(byStatus)];
@@ -189,7 +192,7 @@ async function closeAll({ adminUrl }: StartedWeir, pool: string): Promise<void> 
 
 function reactionsOf(cases: readonly (readonly Trial[])[]): Promise<Reaction[][]> {
   const all = cases.map((trials) => Promise.all(trials.map(({ reaction }) => reaction)));
-  return within("the reactions", Promise.all(all));
+  return within("the reactions", Promise.all(all), patience);
 }
 
 /** Those that have the same code become one; those without one go. */

@@ -3,7 +3,7 @@
 import { describe, expect, test } from "vitest";
 
 import type { Status } from "../../src/admin/status.ts";
-import { chromium } from "../support/chromium.ts";
+import { chromium, shareChromium } from "../support/chromium.ts";
 import { type Dashboard, openDashboard } from "../support/dashboard.ts";
 import { startEchoBackend } from "../support/echo-backend.ts";
 import { ask } from "../support/http-client.ts";
@@ -11,7 +11,9 @@ import { isMissing } from "../support/requirement.ts";
 import { startInFrontOf } from "../support/start-in-front.ts";
 import type { StartedWeir } from "../support/start-weir.ts";
 import { until } from "../support/until.ts";
-import { openClient } from "../support/ws-client.ts";
+import { expectRefusal, openClient, type WsClient } from "../support/ws-client.ts";
+
+const newPage = shareChromium();
 
 /** Two backends, two tiers, and users by header; everything on the page comes from here. */
 async function startBusy(config: Readonly<Record<string, unknown>> = {}): Promise<StartedWeir> {
@@ -50,6 +52,14 @@ function backend({ page }: Dashboard, id: string) {
   return page.locator(`#pools [data-pool="chat"] [data-backend="${id}"]`);
 }
 
+/** Until then, or until its connection ends. */
+async function keepTalking(client: WsClient, end: AbortSignal): Promise<void> {
+  const { socket } = client;
+  while (!end.aborted && socket.readyState === socket.OPEN) {
+    await client.ask("0123456789").catch(() => {});
+  }
+}
+
 async function widthOf({ page }: Dashboard): Promise<number> {
   return page.evaluate("document.documentElement.scrollWidth");
 }
@@ -60,7 +70,7 @@ describe.skipIf(isMissing(chromium))("the dashboard", () => {
     const headers = { "X-User-Tier": "vip" };
     const clients = [await openClient(weir.url, { headers }), await openClient(weir.url, { headers })];
     clients.push(await openClient(weir.url));
-    const dashboard = await openDashboard(weir.adminUrl);
+    const dashboard = await openDashboard(await newPage(), weir.adminUrl);
     await dashboard.untilLive();
     await dashboard.untilText('[data-figure="connections.open"]', "3");
     const status = await statusOf(weir);
@@ -97,12 +107,10 @@ describe.skipIf(isMissing(chromium))("the dashboard", () => {
   test("counts messages and bytes of each direction as they pass", async () => {
     const weir = await startBusy();
     const client = await openClient(weir.url);
-    const dashboard = await openDashboard(weir.adminUrl);
+    const dashboard = await openDashboard(await newPage(), weir.adminUrl);
     await dashboard.untilLive();
     const stop = new AbortController();
-    const talk = (async () => {
-      while (!stop.signal.aborted) await client.ask("0123456789");
-    })();
+    const talk = keepTalking(client, stop.signal);
     for (const figure of ["messages.from clients", "messages.to clients", "bytes.from clients"]) {
       await dashboard.untilText(`[data-figure="${figure}"]`, /^[1-9]/);
     }
@@ -114,7 +122,7 @@ describe.skipIf(isMissing(chromium))("the dashboard", () => {
 
   test("drains a backend at a click, and activates it again", async () => {
     const weir = await startBusy();
-    const dashboard = await openDashboard(weir.adminUrl);
+    const dashboard = await openDashboard(await newPage(), weir.adminUrl);
     const stateOf = async () =>
       (await statusOf(weir)).pools[0]?.backends.find(({ id }) => id === "one")?.state;
     await backend(dashboard, "one").getByRole("button", { name: "Drain" }).click();
@@ -132,7 +140,7 @@ describe.skipIf(isMissing(chromium))("the dashboard", () => {
     const name = "<img src=x onerror=document.title='broken'>";
     const client = await openClient(weir.url, { headers: { "X-User-Id": name } });
     await client.close(1000);
-    const dashboard = await openDashboard(weir.adminUrl);
+    const dashboard = await openDashboard(await newPage(), weir.adminUrl);
     await until("the name is in the log, as text", async () => (await dashboard.text("#log")).includes(name));
     const lines = () => dashboard.page.locator("#log li");
     const levels = () => dashboard.page.locator("#log .level").allTextContents();
@@ -156,9 +164,88 @@ describe.skipIf(isMissing(chromium))("the dashboard", () => {
     expect(dashboard.problems).toEqual([]);
   });
 
+  test("closes, bans and unbans a user, whatever its name", async () => {
+    const weir = await startBusy();
+    const name = "<b onclick=alert(1)>&\"'/../%2e";
+    const headers = { "X-User-Id": name };
+    const [first, bystander] = [await openClient(weir.url, { headers }), await openClient(weir.url)];
+    const dashboard = await openDashboard(await newPage(), weir.adminUrl);
+    const stop = new AbortController();
+    const talk = keepTalking(bystander, stop.signal);
+    const row = dashboard.page.locator("#users tr", { hasText: name });
+    const chatter = keepTalking(first, stop.signal);
+    await row.getByRole("button", { name: "Close" }).click();
+    expect(await first.closed()).toEqual({ code: 1008, reason: "closed by administrator" });
+
+    const second = await openClient(weir.url, { headers });
+    const moreChatter = keepTalking(second, stop.signal);
+    await row.getByRole("button", { name: "Ban…" }).click();
+    const dialog = dashboard.page.getByRole("dialog", { name: "Ban a user" });
+    expect(await dialog.locator(".subject").textContent()).toBe(name);
+    await dialog.getByLabel("Reason").fill("too loud");
+    await dialog.getByRole("button", { name: "Ban", exact: true }).click();
+    expect(await second.closed()).toMatchObject({ code: 1008 });
+    expect((await expectRefusal(weir.url, { headers })).body).toContain("banned");
+
+    await dashboard.page.getByRole("searchbox", { name: "User" }).fill(name);
+    await dashboard.page.getByRole("button", { name: "Look up" }).click();
+    await dashboard.untilText("#user-title", name);
+    await dashboard.untilText("#user-facts", /Banned until.*too loud/);
+    await dashboard.page.locator("#user-actions").getByRole("button", { name: "Unban" }).click();
+    await until("it may come again", () => openClient(weir.url, { headers }));
+    stop.abort();
+    await Promise.all([talk, chatter, moreChatter]);
+    expect(await bystander.ask("still here")).toBe("still here");
+    expect(await dashboard.page.locator("main b").count()).toBe(0);
+    expect(dashboard.problems).toEqual([]);
+  });
+
+  test("shows the busiest users with what is left in their buckets", async () => {
+    const weir = await startBusy({
+      tiers: { guest: { default: true, messages: { rate: "1/h", burst: 40 } } },
+    });
+    const client = await openClient(weir.url, { headers: { "X-User-Id": "ann" } });
+    const dashboard = await openDashboard(await newPage(), weir.adminUrl);
+    await dashboard.untilLive();
+    for (let i = 0; i < 7; i++) await client.ask("hello");
+    await dashboard.untilText('#users [data-user="ann"] .bucket', "tier guest33 of 40");
+    await dashboard.page.getByRole("button", { name: "ann", exact: true }).click();
+    await dashboard.untilText("#user-title", "ann");
+    await dashboard.untilText("#user-connections li", /7 messages in, 7 out/);
+    await dashboard.page.locator("#user-connections").getByRole("button", { name: "Close" }).click();
+    expect(await client.closed()).toMatchObject({ code: 1008 });
+    expect(dashboard.problems).toEqual([]);
+  });
+
+  test("leaves the rows of users where they are while one of them is pointed at", async () => {
+    const weir = await startBusy();
+    const open = (user: string) => openClient(weir.url, { headers: { "X-User-Id": user } });
+    const [ann, ben] = [await open("ann"), await open("ben")];
+    const dashboard = await openDashboard(await newPage(), weir.adminUrl);
+    const order = () => dashboard.page.locator("#users th").allTextContents();
+    const stop = new AbortController();
+    const slowly = setInterval(() => void ann.send("hello"), 100);
+    await until("ann is there", async () => (await order()).join() === "ann");
+    await dashboard.page.locator('#users [data-user="ann"] th').hover();
+    const talk = keepTalking(ben, stop.signal);
+    await until("ben is there, and busier", async () => {
+      const rates = await dashboard.page.locator("#users td:nth-child(4)").allTextContents();
+      return rates.length === 2 && Number(rates[1]?.replace(",", "")) > 2 * Number(rates[0]);
+    });
+    expect(await order()).toEqual(["ann", "ben"]);
+    await dashboard.page.locator("#log-title").hover();
+    await until("the busier one comes first", async () => (await order()).join() === "ben,ann");
+    clearInterval(slowly);
+    stop.abort();
+    await talk;
+  });
+
   test("fits a phone, with long names too", async () => {
     const weir = await startBusy({ tiers: { [`tier-${"x".repeat(59)}`]: { default: true } } });
-    const dashboard = await openDashboard(weir.adminUrl, { viewport: { width: 360, height: 740 } });
+    const dashboard = await openDashboard(
+      await newPage({ viewport: { width: 360, height: 740 } }),
+      weir.adminUrl,
+    );
     await dashboard.untilLive();
     await dashboard.untilText("#tiers .tier:last-child .tier-name", /^tier-x/);
     for (const width of [320, 360, 700, 1_000, 1_100]) {
@@ -169,7 +256,7 @@ describe.skipIf(isMissing(chromium))("the dashboard", () => {
 
   test("says when Weir is gone, and comes back with it", async () => {
     const first = await startBusy();
-    const dashboard = await openDashboard(first.adminUrl);
+    const dashboard = await openDashboard(await newPage(), first.adminUrl);
     await dashboard.untilLive();
     await first.weir.close();
     await dashboard.untilText("#link-text", /^Disconnected: .+\. Again in \d+ s$/);
@@ -185,7 +272,7 @@ describe.skipIf(isMissing(chromium))("the dashboard", () => {
   test("asks for the token, refuses a wrong one, and keeps the right one for the tab", async () => {
     const token = "a token, with ümläut";
     const weir = await startBusy({ admin: { bind: "127.0.0.1:0", token } });
-    const dashboard = await openDashboard(weir.adminUrl);
+    const dashboard = await openDashboard(await newPage(), weir.adminUrl);
     const field = dashboard.page.getByRole("textbox", { name: "Token" });
     await field.fill("guess");
     await field.press("Enter");

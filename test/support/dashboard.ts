@@ -1,8 +1,7 @@
 // The dashboard in a real Chromium. What no page may ever do is collected for the test to look at: errors on
 // the console, and requests that leave the admin server.
-import type { BrowserContextOptions, ConsoleMessage, Page } from "playwright-core";
+import type { ConsoleMessage, Page } from "playwright-core";
 
-import { launchChromium } from "./chromium.ts";
 import { until } from "./until.ts";
 
 export class Dashboard {
@@ -50,13 +49,8 @@ export class Dashboard {
   }
 }
 
-/** Opens it and does not wait for figures. */
-export async function openDashboard(
-  adminUrl: string,
-  { viewport }: Pick<BrowserContextOptions, "viewport"> = {},
-): Promise<Dashboard> {
-  const page = await (await launchChromium()).newPage();
-  if (viewport) await page.setViewportSize(viewport);
+/** Opens it in this page and does not wait for figures. */
+export async function openDashboard(page: Page, adminUrl: string): Promise<Dashboard> {
   const dashboard = new Dashboard(page, adminUrl);
   await page.goto(adminUrl);
   return dashboard;

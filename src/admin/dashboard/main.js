@@ -8,6 +8,7 @@ import { Pools } from "./pools.js";
 import { Stream } from "./stream.js";
 import { Tiers } from "./tiers.js";
 import { toast } from "./toasts.js";
+import { enableLookup } from "./user-lookup.js";
 import { Users } from "./users.js";
 import { Verdict } from "./verdict.js";
 
@@ -91,5 +92,6 @@ byId("token-form").addEventListener("submit", () => {
 });
 retry.addEventListener("click", () => void stream.connect());
 window.addEventListener("online", () => void stream.connect());
+enableLookup();
 setInterval(showLink, 1_000);
 void stream.connect();

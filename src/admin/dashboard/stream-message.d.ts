@@ -1,31 +1,15 @@
-// What /api/stream tells, by the server's own types where it has them.
+// What the API and the stream tell, by the server's own types where it has them.
 
 import type { HealthState } from "../../control-plane/alerts/health.ts";
+import type { BusyUser, ConnectionView, UserView } from "../../control-plane/oversight.ts";
 import type { PoolView } from "../api/pools.ts";
 import type { Status } from "../status.ts";
 
-export type { HealthState, PoolView, Status };
+export type { BusyUser, ConnectionView, HealthState, PoolView, Status, UserView };
 
 export type BackendView = PoolView["backends"][number];
 
-export interface Bucket {
-  readonly of: "tier" | "route" | "bytes";
-  readonly route?: string;
-  readonly tokens: number;
-  readonly burst: number;
-  readonly ratePerSecond: number;
-}
-
-export interface BusyUser {
-  readonly user: string;
-  readonly tier: string;
-  readonly connections: number;
-  readonly messagesPerSecond: number;
-  readonly bytesPerSecond: number;
-  readonly limitedPerSecond: number;
-  readonly buckets: readonly Bucket[];
-  readonly banned: boolean;
-}
+export type Bucket = BusyUser["buckets"][number];
 
 export interface LogEntry {
   readonly id: number;

@@ -1,34 +1,71 @@
 // The busiest users: what each sends, how much is left in its buckets, and the two ways to stop it.
 
-import { request } from "./admin-api.js";
+import { bucketList } from "./buckets.js";
 import { button, byId, element, setText, ViewList } from "./elements.js";
 import { bytes, integer, rate } from "./format.js";
-import { Meter } from "./meters.js";
 import { label } from "./pools.js";
-import { act, toast } from "./toasts.js";
+import { act } from "./toasts.js";
+import { askForBan, closeConnections, endBan } from "./user-actions.js";
+import { showUser } from "./user-lookup.js";
 
 /** @typedef {import("./stream-message.d.ts").BusyUser} BusyUser */
-/** @typedef {import("./stream-message.d.ts").Bucket} Bucket */
+
+/** At first; the others are a click away. */
+const SHOWN_USERS = 8;
 
 export class Users {
+  #list = byId("users");
+  #table = byId("users-table");
+  #more = byId("users-more", HTMLButtonElement);
   #rows = new ViewList(
-    byId("users"),
+    this.#list,
     ({ user }) => user,
     (/** @type {BusyUser} */ { user }) => userView(user),
   );
+  /** @type {readonly string[]} */
+  #order = [];
+  #isWhole = false;
+
+  constructor() {
+    this.#more.addEventListener("click", () => {
+      this.#isWhole = true;
+      this.#more.hidden = true;
+    });
+  }
 
   /**
    * @param {readonly BusyUser[]} busiest
    * @param {number} known
    */
   update(busiest, known) {
-    this.#rows.update(busiest);
+    const shown = this.#isWhole ? busiest : busiest.slice(0, SHOWN_USERS);
+    // A row must not slip away from under the pointer, nor from under the keyboard.
+    const isInUse = this.#table.matches(":hover, :focus-within");
+    const users = isInUse ? this.#inOldOrder(busiest, shown.length) : shown;
+    this.#order = users.map(({ user }) => user);
+    this.#rows.update(users);
+    this.#more.hidden = users.length === busiest.length;
+    setText(this.#more, `Show all ${integer(busiest.length)}`);
     byId("users-empty").hidden = busiest.length > 0;
-    byId("users").parentElement?.toggleAttribute("hidden", busiest.length === 0);
+    this.#table.hidden = busiest.length === 0;
     setText(
       byId("users-summary"),
       busiest.length === 0 ? "" : `${integer(busiest.length)} of ${integer(known)} users`,
     );
+  }
+
+  /**
+   * Those that were there, where they were; then others.
+   * @param {readonly BusyUser[]} busiest
+   * @param {number} most
+   */
+  #inOldOrder(busiest, most) {
+    /** @param {BusyUser} busy */
+    const placeOf = ({ user }) => {
+      const place = this.#order.indexOf(user);
+      return place === -1 ? this.#order.length : place;
+    };
+    return busiest.toSorted((a, b) => placeOf(a) - placeOf(b)).slice(0, most);
   }
 }
 
@@ -42,11 +79,15 @@ function userView(user) {
     limited: element("td", "number"),
     buckets: element("td", "buckets"),
   };
-  const buckets = new ViewList(cells.buckets, bucketName, bucketView);
+  const buckets = bucketList(cells.buckets);
   const close = button("Close", () => void act(close, () => closeConnections(user)));
   const ban = button("Ban…", () => askForBan(user, ban), "danger");
   const unban = button("Unban", () => void act(unban, () => endBan(user)));
-  const name = element("th", "name", user);
+  const name = element(
+    "th",
+    "name",
+    button(user, () => void showUser(user), "name-button"),
+  );
   name.scope = "row";
   const { tier, connections, messages, limited } = cells;
   const actions = element("td", "actions", close, ban, unban);
@@ -77,66 +118,4 @@ function userView(user) {
     unban.hidden = !busy.banned;
   };
   return { node, update };
-}
-
-/** @param {Bucket} bucket */
-function bucketName({ of, route }) {
-  return of === "route" ? `route ${route ?? ""}` : of;
-}
-
-/** @param {Bucket} bucket */
-function bucketView(bucket) {
-  const name = bucketName(bucket);
-  const left = element("span", "muted");
-  const meter = new Meter(`tokens left, ${name}`);
-  const node = element("div", "bucket", element("span", "bucket-name", name), meter.node, left);
-  /** @param {Bucket} now */
-  const update = ({ of, tokens, burst, ratePerSecond }) => {
-    const text = of === "bytes" ? bytes : rate;
-    meter.update(tokens, burst, { isGoodFull: true });
-    setText(left, `${text(Math.max(0, tokens))} of ${text(burst)}`);
-    node.title = `${name}: ${text(ratePerSecond)}/s`;
-  };
-  return { node, update };
-}
-
-/** @param {string} user */
-function path(user) {
-  return `api/users/${encodeURIComponent(user)}`;
-}
-
-/** @param {string} user */
-async function closeConnections(user) {
-  await request("DELETE", `${path(user)}/connections`);
-  toast(`the connections of ${user} are closed`);
-}
-
-/** @param {string} user */
-async function endBan(user) {
-  await request("DELETE", `${path(user)}/ban`);
-  toast(`${user} is not banned any more`);
-}
-
-/**
- * @param {string} user
- * @param {HTMLButtonElement} pressed
- */
-function askForBan(user, pressed) {
-  const dialog = byId("ban-dialog", HTMLDialogElement);
-  const reason = byId("ban-reason", HTMLInputElement);
-  setText(byId("ban-user"), user);
-  reason.value = "";
-  dialog.returnValue = "cancel";
-  const onClose = () => {
-    if (dialog.returnValue !== "ban") return;
-    const settings = { duration: byId("ban-duration", HTMLSelectElement).value, reason: reason.value };
-    void act(pressed, async () => {
-      await request("PUT", `${path(user)}/ban`, settings);
-      toast(`${user} is banned`, {
-        action: { label: "Undo", run: () => void act(pressed, () => endBan(user)) },
-      });
-    });
-  };
-  dialog.addEventListener("close", onClose, { once: true });
-  dialog.showModal();
 }
