@@ -27,6 +27,8 @@ export const ERRORS = {
   auth_unavailable: entry("backend", 503, 1013, "credentials cannot be checked at the moment"),
   banned: entry("client", 429, 1008, "this user is banned for now"),
   draining: entry("weir", 503, 1001, "the server is shutting down"),
+  overloaded: entry("weir", 503, 1013, "the server is overloaded"),
+  request_limited: entry("client", 429, null, "this user sends too many requests to this route"),
   connections_full: entry("weir", 503, 1013, "the connection limit of the server is reached"),
   tier_full: entry("weir", 503, 1013, "the connection limit of this tier is reached"),
   user_full: entry("client", 429, 1008, "this user has as many connections as its tier allows"),

@@ -21,6 +21,7 @@ import { threadCount } from "./control-plane/listen-address.ts";
 import { LiveState } from "./control-plane/live-state.ts";
 import { resolveMaxConnections } from "./control-plane/open-files.ts";
 import { Oversight } from "./control-plane/oversight.ts";
+import { Overload } from "./control-plane/overload.ts";
 import { Questions } from "./control-plane/questions.ts";
 import { StateFile } from "./control-plane/state-file.ts";
 import { HeldMessages } from "./control-plane/takeover/held-messages.ts";
@@ -79,6 +80,7 @@ export class Weir {
   readonly #admission: Admission;
   readonly #abuse: AbuseWatch;
   readonly #delays: EventLoopDelays;
+  readonly #overload: Overload;
   readonly #expiries = new CertificateExpiries();
   readonly #alerts: Alerts;
   readonly #ticketKeys: TicketKeys;
@@ -123,6 +125,11 @@ export class Weir {
       close: ({ worker, request }, reason) => this.#close(worker, request.id, reason),
       onRoom: (pool) => this.#admission.serve(pool),
     });
+    this.#overload = new Overload({
+      resources: () => this.#alerts.vitals.resources,
+      log,
+      now: () => clock.nowMs(),
+    });
     const userBuckets = new UserBuckets(buckets, () => clock.nowNs());
     this.#admission = new Admission({
       config,
@@ -130,6 +137,7 @@ export class Weir {
       maxConnections,
       pools: this.#fleet.pools,
       buckets: userBuckets,
+      overload: this.#overload,
       activity,
       events: this.#admissionEvents(),
       now: () => clock.nowMs(),
@@ -151,6 +159,7 @@ export class Weir {
       log,
       now: () => clock.nowMs(),
     });
+    this.#overload.configure(config);
     const upgrades = new UpgradeCounts();
     const questions = new Questions();
     const dispatcher = new Dispatcher({
@@ -326,6 +335,7 @@ export class Weir {
     this.#stateFile.configure(config.state);
     this.#abuse.configure(config.limits.abuse);
     this.#alerts.configure(config.alerts);
+    this.#overload.configure(config);
     this.#fleet.configure(config, readerOf(files));
     this.#metrics.configure(config);
     this.#expiries.configure(config.listeners);
@@ -411,7 +421,9 @@ export class Weir {
     this.#admission.sweep();
     this.#fleet.sweep();
     this.#abuse.sweep(this.#clock.nowMs());
-    if (this.#isReady) this.#alerts.look();
+    if (!this.#isReady) return;
+    this.#alerts.look();
+    this.#overload.look();
   }
 
   async #stop(): Promise<void> {

@@ -12,8 +12,6 @@ export const NOT_IN_EFFECT = [
   "listeners[].allow",
   "listeners[].deny",
   "limits.perAddress",
-  "limits.overload",
-  "routes[].requests",
   "routes[].allow",
   "routes[].deny",
   "pools.*.backends[].proxyProtocol",

@@ -12,6 +12,7 @@ import {
   percent,
   rateFields,
   rateLimit,
+  rateOr,
   size,
   withBurst,
 } from "./schema-values.ts";
@@ -61,7 +62,7 @@ export interface AbuseConfig {
   readonly ban: number;
 }
 
-interface OverloadConfig {
+export interface OverloadConfig {
   /** Fraction of the memory limit, 0..1. */
   readonly memory: number | null;
   /** Milliseconds. */
@@ -124,15 +125,26 @@ export const tiersSchema = z
   .record(NAME, tier)
   .describe("Classes of users by name. Left out: one tier `default` without caps or rates.");
 
-const upgrades = z
-  .strictObject({
-    ...rateFields(),
-    queue: integer(0, MAX_COUNT)
-      .prefault(10_000)
-      .describe("Upgrades that may wait for their turn; 503 above it."),
-    timeout: duration().prefault("8s").describe("How long one may wait; 503 after that."),
-  })
-  .transform(withBurst);
+const UPGRADES_QUEUE = 10_000;
+const UPGRADES_TIMEOUT_S = 8;
+
+const upgrades = rateOr(
+  z
+    .strictObject({
+      ...rateFields(),
+      queue: integer(0, MAX_COUNT)
+        .prefault(UPGRADES_QUEUE)
+        .describe("Upgrades that may wait for their turn; 503 above it."),
+      timeout: duration()
+        .prefault(`${UPGRADES_TIMEOUT_S}s`)
+        .describe("How long one may wait; 503 after that."),
+    })
+    .transform(withBurst),
+).transform((pace): UpgradePaceConfig => ({
+  queue: UPGRADES_QUEUE,
+  timeout: UPGRADES_TIMEOUT_S * 1_000,
+  ...pace,
+}));
 
 const perAddress = z.strictObject({
   connections: offOr(integer(1, MAX_COUNT))
@@ -152,10 +164,14 @@ const abuse = z.strictObject({
 const overload = z.strictObject({
   memory: offOr(percent({ min: "1%", max: "100%" }))
     .prefault("off")
-    .describe("Share of the memory limit above which upgrades are refused."),
+    .describe(
+      "Share of the memory limit above which new work is refused: low priorities above it, all from two thirds of the way to 100%.",
+    ),
   eventLoopDelay: offOr(duration())
     .prefault("off")
-    .describe("Event-loop delay (p99) above which upgrades are refused."),
+    .describe(
+      "Event-loop delay (p99) above which new work is refused: low priorities above it, all above four times as much.",
+    ),
 });
 
 export const limitsSchema = z
@@ -209,7 +225,7 @@ export const limitsSchema = z
     overload: offOr(overload)
       .prefault("off")
       .describe(
-        "Refuse upgrades of the lowest priority first when Weir itself is short. Example: { memory: 80%, eventLoopDelay: 200ms }.",
+        "Refuse upgrades and plain requests, those of the lowest priority first, when Weir itself is short. Example: { memory: 80%, eventLoopDelay: 200ms }.",
       ),
   })
   .prefault({})

@@ -1,4 +1,4 @@
-// Decides whether an upgrade may go ahead and where to: bans, caps, pace, then a backend. All of it runs
+// Decides whether an upgrade may go ahead and where to: bans, overload, caps, pace, then a backend. All of it runs
 // on one thread, so that counts are exact without locks. What is granted here comes back here, once.
 
 import type { Priority } from "../config/schema-limits.ts";
@@ -11,6 +11,7 @@ import type { Backend } from "./backend.ts";
 import { Bans } from "./bans.ts";
 import { Caps } from "./caps.ts";
 import { OpenConnections } from "./open-connections.ts";
+import type { Overload } from "./overload.ts";
 import { type Place, Places } from "./places.ts";
 import { Placement } from "./placement.ts";
 import type { Pool, Slot } from "./pool.ts";
@@ -42,6 +43,7 @@ interface AdmissionOptions {
   readonly maxConnections: number;
   readonly pools: Pools;
   readonly buckets: UserBuckets;
+  readonly overload: Pick<Overload, "refuses">;
   readonly activity: ActivityTable;
   readonly events: AdmissionEvents;
   /** Milliseconds on the clock that all threads share. */
@@ -169,10 +171,13 @@ export class Admission {
     const pool = this.#options.pools.find(request.pool);
     if (pool?.deniesAffinity(request) === true) this.#options.events.affinityDenied(request);
     if (request.kind === "request") {
+      const refused = this.#refuseRequest(request);
+      if (refused !== null) return { refused };
       const backend = pool?.pickForRequest(request) ?? "no_backend";
       if (pool === undefined || typeof backend === "string") return { refused: "no_backend" };
       return { grant: this.#grantRequest(request, pool, backend) };
     }
+    if (this.#options.overload.refuses(request.tier)) return { refused: "overloaded" };
     const full = this.#caps.exceededBy(request.tier, this.#places.countOfUser(request.user));
     if (full === "user_full" && this.#tiers[request.tier]?.userFull === "close-stalest") {
       return this.#replaceStalest(worker, request) ? null : { refused: full };
@@ -304,6 +309,13 @@ export class Admission {
   #admitSuccessor(worker: number, request: AdmitRequest): void {
     const decision = this.admit(worker, request);
     if (decision !== null) this.#options.events.decided(worker, request.id, decision);
+  }
+
+  /** A plain request that goes on to another backend was let in already. */
+  #refuseRequest(request: AdmitRequest): ErrorCode | null {
+    if (request.tried.length > 0) return null;
+    if (this.#options.overload.refuses(request.tier)) return "overloaded";
+    return this.#options.buckets.takeRequest(request) ? null : "request_limited";
   }
 
   /** Null: it waits for a slot. */

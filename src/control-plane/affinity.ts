@@ -1,6 +1,8 @@
 // Which backend each user of a pool belongs to: remembered while it has a connection and for a while
 // after the last one. Bounded, without a timer per user; every operation takes constant time.
 
+import { ShardedMap } from "./sharded-map.ts";
+
 const MAX_ENTRIES = 1_000_000;
 
 interface Entry {
@@ -25,7 +27,7 @@ export interface AffinityEntry {
 
 export class AffinityTable {
   readonly #maxEntries: number;
-  readonly #byUser = new Map<string, Entry>();
+  readonly #byUser = new ShardedMap<Entry>();
   #ttlMs = Number.POSITIVE_INFINITY;
   // The idle are a list of their own, in the order of their last use. The order of a Map would say the
   // same, but to find its first key takes time in proportion to the keys deleted before it.

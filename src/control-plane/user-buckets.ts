@@ -1,5 +1,6 @@
 // Which buckets a connection spends from: its user's in its tier, for messages and for bytes, and its
-// user's on its route. Only what the configuration limits has a bucket.
+// user's on its route. And lets its plain requests pass, by another one of their route. Only what the
+// configuration limits has a bucket.
 
 import type { Rate } from "../config/schema-limits.ts";
 import type { Config } from "../config/schema.ts";
@@ -11,8 +12,8 @@ const SWEEP_STEPS = 2_000;
 
 /** One bucket of a user, as it is at the moment. */
 export interface BucketLevel {
-  readonly of: "tier" | "bytes" | "route";
-  /** Name of the tier; of a route's bucket there is none. */
+  readonly of: "tier" | "bytes" | "route" | "requests";
+  /** Name of the tier; of a route's buckets there is none. */
   readonly tier?: string;
   /** Id of the route. */
   readonly route?: string;
@@ -32,6 +33,8 @@ export class UserBuckets {
   #defaultTier = "";
   /** Of the routes that limit messages, by their ids. */
   #limitedRoutes = new Map<string, Rate>();
+  /** Of the routes that limit plain requests. */
+  #requestLimits = new Map<string, Rate>();
 
   constructor(table: BucketTable, nowNs: () => number) {
     this.#table = table;
@@ -42,7 +45,11 @@ export class UserBuckets {
     this.#tiers = tiers;
     this.#defaultTier = Object.entries(tiers).find(([, tier]) => tier.default)?.[0] ?? "";
     this.#limitedRoutes.clear();
-    for (const { id, messages } of routes) if (messages !== null) this.#limitedRoutes.set(id, messages);
+    this.#requestLimits.clear();
+    for (const { id, messages, requests } of routes) {
+      if (messages !== null) this.#limitedRoutes.set(id, messages);
+      if (requests !== null) this.#requestLimits.set(id, requests);
+    }
   }
 
   /** Cells for a connection; those in `held` are kept, also where they are not limited any more. */
@@ -71,6 +78,12 @@ export class UserBuckets {
     }
   }
 
+  /** Takes a token for one plain request; false where there is none. */
+  takeRequest({ user, route }: AdmitRequest): boolean {
+    const limit = this.#requestLimits.get(route);
+    return limit === undefined || this.#table.take(requestsKey(route, user), limit, this.#nowNs());
+  }
+
   /** The buckets that the user spends from, or has lately spent from, whatever its tier was. */
   levels(user: string): BucketLevel[] {
     const levels: BucketLevel[] = [];
@@ -80,6 +93,9 @@ export class UserBuckets {
     }
     for (const [route, limit] of this.#limitedRoutes) {
       levels.push(...this.#level(routeKey(route, user), limit, { of: "route", route }));
+    }
+    for (const [route, limit] of this.#requestLimits) {
+      levels.push(...this.#level(requestsKey(route, user), limit, { of: "requests", route }));
     }
     return levels;
   }
@@ -111,6 +127,10 @@ function bytesKey(tier: string, user: string): string {
 
 function routeKey(route: string, user: string): string {
   return `route\n${route}\n${user}`;
+}
+
+function requestsKey(route: string, user: string): string {
+  return `requests\n${route}\n${user}`;
 }
 
 /** To hundredths, which is more than anybody reads. */

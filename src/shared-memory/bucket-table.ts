@@ -89,6 +89,14 @@ export class BucketTable {
     return known === undefined ? null : this.#view.bucket(known.cell, limit).level(nowNs);
   }
 
+  /** Takes a token of the key's bucket here and now; false where there is none. */
+  take(key: string, limit: Limit, nowNs: number): boolean {
+    const cell = this.acquire(key, nowNs);
+    const taken = this.#view.bucket(cell, limit).take(1, nowNs);
+    this.release(cell, nowNs);
+    return taken === 1;
+  }
+
   /** The cell of the key's bucket, named by one more grant; each acquire is paired with one release. */
   acquire(key: string, nowNs: number): number {
     this.sweep(nowNs, SWEEP_STEPS);

@@ -50,6 +50,8 @@ export interface Figures {
   readonly eventLoopDelayMs: { readonly main: number; readonly workers: readonly number[] };
 }
 
+export type Resources = Pick<Figures, "memory" | "eventLoopDelayMs">;
+
 interface Slice {
   upgrades: number;
   failed: number;
@@ -110,9 +112,13 @@ export class Vitals implements Partial<TrafficObserver> {
       upgrades: { total, failed },
       errorRate: total === 0 ? 0 : failed / total,
       roundTripMs: { client: this.#quantiles("client"), backend: this.#quantiles("backend") },
-      memory: this.#memory(),
-      eventLoopDelayMs: this.#options.delays.latest,
+      ...this.resources,
     };
+  }
+
+  /** The part of them that is Weir's own. */
+  get resources(): Resources {
+    return { memory: this.#memory(), eventLoopDelayMs: this.#options.delays.latest };
   }
 
   /** The slice of this moment; those whose time has come again since are emptied. */

@@ -151,7 +151,10 @@ describe("shorthands", () => {
   });
 
   test("a rate may be a string; its burst is then what a second brings, at least 1", () => {
-    const { limits } = loadWith("limits: { controlFrames: 2.5/s, perAddress: { upgrades: 6/m } }");
+    const { limits } = loadWith(
+      "limits: { controlFrames: 2.5/s, perAddress: { upgrades: 6/m }, upgrades: 500/s }",
+    );
+    expect(limits.upgrades).toEqual({ rate: 500, burst: 500, queue: 10_000, timeout: 8_000 });
     expect(limits.controlFrames).toEqual({ rate: 2.5, burst: 3 });
     expect(limits.perAddress).toEqual({ connections: null, upgrades: { rate: 0.1, burst: 1 } });
   });

@@ -42,6 +42,7 @@ export function admissionOf(config: Config, options: FixtureOptions = {}): Admis
     pools,
     activity: options.activity ?? new ActivityTable(),
     buckets: new UserBuckets(new BucketTable(), () => 0),
+    overload: { refuses: () => false },
     events: { ...NOTHING_HAPPENS, ...events },
     now,
   });
