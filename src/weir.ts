@@ -7,7 +7,7 @@ import { Metrics } from "./admin/metrics.ts";
 import { UpgradeCounts } from "./admin/traffic.ts";
 import { arrive } from "./arrival.ts";
 import { changeLines, changesBetween } from "./config/changes.ts";
-import { formatProblem, parseConfig } from "./config/load.ts";
+import { formatProblem, isResolved, type LoadedConfig, parseConfig } from "./config/load.ts";
 import type { Config } from "./config/schema.ts";
 import { readerOf, type TlsFiles } from "./config/tls-files.ts";
 import { AbuseWatch } from "./control-plane/abuse.ts";
@@ -30,6 +30,7 @@ import { TicketKeys } from "./control-plane/ticket-keys.ts";
 import { UserBuckets } from "./control-plane/user-buckets.ts";
 import { Workers } from "./control-plane/workers.ts";
 import { ExitCode, FatalError } from "./errors.ts";
+import { InputSource } from "./input-source.ts";
 import { createLog, type Log } from "./log.ts";
 import { RememberingLog } from "./remembering-log.ts";
 import { ActivityTable } from "./shared-memory/activity.ts";
@@ -57,6 +58,11 @@ export interface StartOptions {
   readonly takesOver?: boolean;
 }
 
+/** Of a Weir whose configuration is plain data. */
+interface InputOptions extends StartOptions {
+  readonly source?: InputSource;
+}
+
 export interface Addresses {
   /** One per listener, such as `http://127.0.0.1:8080` or `unix:/run/weir.sock`, in their order. */
   readonly listeners: readonly string[];
@@ -68,7 +74,14 @@ export interface Addresses {
  * Throws FatalError: exit code 1 for a bad configuration, 71 for an address that cannot be bound.
  */
 export async function start(config: unknown, options: StartOptions = {}): Promise<Weir> {
-  return await Weir.start(resolved(config), options);
+  const loaded = loadedFrom(config);
+  if (isResolved(config)) return await Weir.start(config, options);
+  const log = options.log ?? createLog(loaded.config.log);
+  const source = new InputSource(log);
+  const weir = await Weir.start(loaded.config, { reloads: source.reloader, ...options, log, source });
+  source.follow(weir, config, loaded.files);
+  void weir.drainBegun.then(() => source.close());
+  return weir;
 }
 
 export class Weir {
@@ -92,6 +105,7 @@ export class Weir {
   readonly #heldMessages: HeldMessages;
   readonly #config: RunningConfig;
   #addresses: Addresses = { listeners: [], admin: null };
+  #source: InputSource | null = null;
   #lastReload: LastReload = { successful: true, atMs: Date.now() };
   #hasHintedAtTrustedProxies = false;
   #isReady = false;
@@ -190,7 +204,7 @@ export class Weir {
         dispatcher.onDeath(thread);
       },
     });
-    const lastReload = (): LastReload => reloads?.lastReload ?? this.#lastReload;
+    const lastReload = (): LastReload => laterOf(this.#lastReload, reloads?.lastReload);
     this.#metrics.configure(config);
     this.#expiries.configure(config.listeners);
     this.#metrics.observe({
@@ -247,10 +261,11 @@ export class Weir {
   }
 
   /** As `start`, with a configuration that is already resolved. */
-  static async start(config: Config, options: StartOptions = {}): Promise<Weir> {
+  static async start(config: Config, options: InputOptions = {}): Promise<Weir> {
     const log = options.log ?? createLog(config.log);
     const remembering = log instanceof RememberingLog ? log : new RememberingLog(log, config.log);
     const weir = new Weir(config, remembering, options.reloads ?? null);
+    weir.#source = options.source ?? null;
     try {
       await weir.#start(options.takesOver === true);
     } catch (error) {
@@ -285,8 +300,9 @@ export class Weir {
    */
   async reload(input: unknown): Promise<void> {
     try {
-      const config = resolved(input);
+      const { config, files } = loadedFrom(input);
       const before = await this.#config.apply(config);
+      this.#source?.follow(this, input, files);
       this.#log.info("configuration reloaded", { changes: changeLines(changesBetween(before, config)) });
       this.#lastReload = { successful: true, atMs: Date.now() };
     } catch (error) {
@@ -441,9 +457,14 @@ export class Weir {
   }
 }
 
-function resolved(input: unknown): Config {
+/** Throws FatalError (exit code 1) with every error. */
+function loadedFrom(input: unknown): LoadedConfig {
   const result = parseConfig(input);
-  if (result.ok) return result.config;
+  if (result.ok) return result;
   const problems = result.errors.map((problem) => formatProblem(problem, "error"));
   throw new FatalError(problems.join("\n"), ExitCode.usage);
+}
+
+function laterOf(one: LastReload, other: LastReload | undefined): LastReload {
+  return other === undefined || other.atMs < one.atMs ? one : other;
 }

@@ -163,7 +163,8 @@ function examine(
   return { config, errors, warnings: [...findNotInEffect(value, config), ...adviseOn(config)] };
 }
 
-function isResolved(value: unknown): value is Config {
+/** It has been through here. */
+export function isResolved(value: unknown): value is Config {
   return typeof value === "object" && value !== null && resolved.has(value);
 }
 
