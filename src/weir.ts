@@ -26,6 +26,7 @@ import { Questions } from "./control-plane/questions.ts";
 import { StateFile } from "./control-plane/state-file.ts";
 import { HeldMessages } from "./control-plane/takeover/held-messages.ts";
 import { Incumbent } from "./control-plane/takeover/incumbent.ts";
+import { Taps } from "./control-plane/taps.ts";
 import { TicketKeys } from "./control-plane/ticket-keys.ts";
 import { UserBuckets } from "./control-plane/user-buckets.ts";
 import { Workers } from "./control-plane/workers.ts";
@@ -176,12 +177,14 @@ export class Weir {
     this.#overload.configure(config);
     const upgrades = new UpgradeCounts();
     const questions = new Questions();
+    const taps = new Taps(() => this.#workers.all);
     const dispatcher = new Dispatcher({
       admission: this.#admission,
       abuse: this.#abuse,
       fleet: this.#fleet,
       log,
       questions,
+      taps,
       observers: [this.#metrics, this.#alerts.vitals, upgrades],
       close: (serial, id, reason) => this.#close(serial, id, reason),
       now: () => clock.nowMs(),
@@ -199,6 +202,7 @@ export class Weir {
       log,
       ticketKeys: this.#ticketKeys,
       onMessage: (thread, message) => this.#heldMessages.onMessage(thread, message),
+      onStart: (thread) => taps.onStart(thread),
       onDeath: (thread) => {
         this.#heldMessages.onDeath(thread);
         dispatcher.onDeath(thread);
@@ -230,6 +234,7 @@ export class Weir {
       upgrades,
       vitals: this.#alerts.vitals,
       health: this.#alerts.health,
+      taps,
       oversight: new Oversight({
         admission: this.#admission,
         buckets: userBuckets,

@@ -2,10 +2,11 @@
 
 import { frameScannerBench } from "./frame-scanner.ts";
 import { selectBench } from "./select.ts";
+import { tapBench } from "./tap.ts";
 
 export async function runMicroBenches(): Promise<void> {
-  for (const create of [frameScannerBench, selectBench]) {
-    const bench = create();
+  for (const create of [frameScannerBench, selectBench, tapBench]) {
+    const bench = await create();
     await bench.run();
     console.log(bench.name);
     console.table(bench.table());

@@ -7,6 +7,7 @@ import type { Vitals } from "../control-plane/alerts/vitals.ts";
 import type { Fleet } from "../control-plane/fleet.ts";
 import type { Oversight } from "../control-plane/oversight.ts";
 import type { Explainer } from "../control-plane/explainer.ts";
+import type { Taps } from "../control-plane/taps.ts";
 import type { Workers } from "../control-plane/workers.ts";
 import type { RememberingLog } from "../remembering-log.ts";
 import type { LastReload, Reloader } from "../reloader.ts";
@@ -20,6 +21,7 @@ import { AdminServer } from "./server.ts";
 import { Sockets } from "./sockets.ts";
 import { type Status, statusOf } from "./status.ts";
 import { Stream } from "./stream.ts";
+import { tapEndpoint } from "./tap.ts";
 import { TrafficSampler } from "./traffic.ts";
 
 export interface AdminParts {
@@ -35,6 +37,7 @@ export interface AdminParts {
   readonly health: Health;
   readonly oversight: Oversight;
   readonly explainer: Explainer;
+  readonly taps: Taps;
   /** Null where Weir was not started from a file. */
   readonly reloads: Pick<Reloader, "reload" | "dryRun"> | null;
   readonly lastReload: () => LastReload;
@@ -63,7 +66,7 @@ export class Admin {
         traffic: this.#traffic,
         threads: parts.workers,
         isReady: () => parts.isReady(null),
-        tapListeners: () => 0,
+        tapListeners: () => parts.taps.size,
       });
     const logs = parts.log.recent;
     const stream = new Stream({
@@ -73,7 +76,7 @@ export class Admin {
       },
       logs,
     });
-    const sockets = new Sockets([stream.endpoint]);
+    const sockets = new Sockets([stream.endpoint, tapEndpoint(parts)]);
     this.#server = new AdminServer(config, {
       log: parts.log,
       metrics: parts.metrics,

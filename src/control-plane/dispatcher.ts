@@ -8,6 +8,7 @@ import type { AbuseWatch } from "./abuse.ts";
 import type { Admission, Decision } from "./admission.ts";
 import type { Fleet } from "./fleet.ts";
 import type { Questions } from "./questions.ts";
+import type { Taps } from "./taps.ts";
 import type { Thread } from "./workers.ts";
 
 /** How a connection ended, and how long after its 101. */
@@ -33,6 +34,7 @@ interface DispatcherOptions {
   readonly abuse: AbuseWatch;
   readonly fleet: Pick<Fleet, "failed" | "lost" | "answered">;
   readonly questions: Pick<Questions, "onAnswer" | "onDeath">;
+  readonly taps: Pick<Taps, "onTapped" | "onDeath">;
   readonly log: Log;
   readonly observers: readonly Partial<TrafficObserver>[];
   /** Ends one connection. */
@@ -84,6 +86,8 @@ export class Dispatcher {
         return this.#tell((one) => one.requestEnded?.(message.pool, message.status));
       case "requests-in-flight":
         return this.#options.admission.requests.set(thread.serial, message.requests);
+      case "tapped":
+        return this.#options.taps.onTapped(thread, message);
       case "answer":
         return this.#options.questions.onAnswer(message.id, message.answer);
       case "hint":
@@ -105,6 +109,7 @@ export class Dispatcher {
 
   onDeath(thread: Thread): void {
     this.#options.questions.onDeath(thread);
+    this.#options.taps.onDeath(thread);
     const { admission, now } = this.#options;
     // Nobody is left to tell how they ended: their sockets are gone with the thread.
     for (const { pool, openedAtMs } of admission.openOfWorker(thread.serial)) {

@@ -18,6 +18,12 @@ export interface ConnectionFilter {
   readonly backend: string | null;
 }
 
+/** A connection by its thread, and its grant's id there. */
+interface ConnectionPlace {
+  readonly worker: number;
+  readonly id: number;
+}
+
 export interface ConnectionView extends Omit<ConnectionFacts, "id"> {
   readonly id: string;
   readonly user: string;
@@ -113,11 +119,16 @@ export class Oversight {
 
   /** Returns whether there is such a connection. */
   closeConnection(id: string, goodbye: Goodbye | null): boolean {
-    const [, worker, request] = /^(\d{1,15})-(\d{1,15})$/.exec(id) ?? [];
-    const place = this.#options.admission.places.find(Number(worker), Number(request));
+    const parsed = parseConnectionId(id);
+    const place = parsed === null ? undefined : this.#options.admission.places.find(parsed.worker, parsed.id);
     if (place === undefined || !isOpen(place)) return false;
     this.#close(place, goodbye);
     return true;
+  }
+
+  hasConnection({ worker, id }: ConnectionPlace): boolean {
+    const place = this.#options.admission.places.find(worker, id);
+    return place !== undefined && isOpen(place);
   }
 
   /** Returns how many are closed. */
@@ -211,6 +222,12 @@ export class Oversight {
     const thread = this.#options.threads.find(worker);
     thread?.channel.post({ type: "close", id: request.id, reason: "admin", goodbye });
   }
+}
+
+/** What the id in a ConnectionView says; null where it is none. */
+export function parseConnectionId(text: string): ConnectionPlace | null {
+  const [, worker, id] = /^(\d{1,15})-(\d{1,15})$/.exec(text) ?? [];
+  return worker === undefined || id === undefined ? null : { worker: Number(worker), id: Number(id) };
 }
 
 /** The client has its 101. */

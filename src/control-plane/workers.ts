@@ -46,6 +46,8 @@ interface WorkersOptions {
   readonly log: Log;
   readonly ticketKeys: Pick<TicketKeys, "current">;
   readonly onMessage: (thread: Thread, message: ToControl) => void;
+  /** Called as a thread starts, with the first of its messages still to come. */
+  readonly onStart: (thread: Thread) => void;
   /** Called once a thread is gone, before it is started again. */
   readonly onDeath: (thread: Thread) => void;
 }
@@ -254,6 +256,7 @@ export class Workers {
       waiting: new Set(),
     };
     this.#running.set(thread.serial, thread);
+    this.#options.onStart(thread);
     worker.on("message", (batch: ToControl[]) => {
       for (const message of batch) this.#receive(thread, message);
     });

@@ -48,16 +48,19 @@ function messageLimitsOf(
   const { buckets, canDrop } = connection;
   const tier = settings.tier(connection.tier);
   const route = settings.routes.find(connection.route);
-  const messages = [
-    bucketOf(buckets.tier, tier?.messages, view),
-    bucketOf(buckets.route, route?.messages, view),
-  ].filter((bucket) => bucket !== null);
+  const limits = [
+    { name: `tier:${connection.tier}`, bucket: bucketOf(buckets.tier, tier?.messages, view) },
+    { name: `route:${connection.route}`, bucket: bucketOf(buckets.route, route?.messages, view) },
+  ];
+  const messages = limits.map(({ bucket }) => bucket).filter((bucket) => bucket !== null);
+  const names = limits.filter(({ bucket }) => bucket !== null).map(({ name }) => name);
   const bytes = bucketOf(buckets.bytes, tier?.bytes, view);
   if (messages.length === 0 && bytes === null) return null;
   const { onExceed, maxDelay } = settings.config.limits;
   const action = route?.messages?.onExceed ?? onExceed;
   return {
     messages,
+    names,
     bytes,
     onExceed: action === "drop" && !canDrop ? "delay" : action,
     maxDelayMs: maxDelay,

@@ -21,11 +21,13 @@ import type { AdmittedUpgrade, Dialed } from "./dial-with-retries.ts";
 import { Keepalive } from "./keepalive.ts";
 import { PacedCloses } from "./paced-closes.ts";
 import type { Reporter } from "./reporter.ts";
+import type { Taps } from "./taps.ts";
 import type { Settings } from "./settings.ts";
 
 interface ConnectionsOptions {
   readonly desk: AdmissionDesk;
   readonly reporter: Reporter;
+  readonly taps: Taps;
   readonly settings: () => Settings;
   /** The thread's counters. */
   readonly cells: Float64Array;
@@ -88,6 +90,11 @@ export class Connections implements ConnectionObserver {
     return this.#open.values();
   }
 
+  /** By the ids of their grants. */
+  entries(): Iterable<readonly [number, OpenConnection]> {
+    return this.#open.entries();
+  }
+
   find(id: number): OpenConnection | undefined {
     return this.#open.get(id);
   }
@@ -125,6 +132,7 @@ export class Connections implements ConnectionObserver {
     this.#open.set(dialed.grant.id, open);
     this.#keepalive.start(connection);
     this.#limit(open);
+    this.#options.taps.onOpened(dialed.grant.id, open);
     connection.start({ fromClient: pending.release(), fromBackend: dialed.head });
     if (this.#graceMs !== null) this.#announceDrain(open, this.#graceMs);
     this.#closes?.add(connection);
@@ -179,6 +187,7 @@ export class Connections implements ConnectionObserver {
     const { grant } = connection;
     const open = this.#open.get(grant.id);
     this.#open.delete(grant.id);
+    this.#options.taps.onEnded(grant.id);
     this.#closes?.leave(connection);
     this.#keepalive.stop(connection);
     this.#options.desk.release(grant, summary);

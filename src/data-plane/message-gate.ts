@@ -28,13 +28,15 @@ export interface GateOwner {
 export interface GateLimits {
   /** The tier's bucket, the route's, or both. */
   readonly messages: readonly Bucket[];
+  /** What each of them is called. */
+  readonly names: readonly string[];
   /** The tier's bytes; they are charged as they pass. */
   readonly bytes: Bucket | null;
   readonly onExceed: OnExceed;
   readonly maxDelayMs: number;
 }
 
-export const UNLIMITED: GateLimits = { messages: [], bytes: null, onExceed: "log", maxDelayMs: 0 };
+export const UNLIMITED: GateLimits = { messages: [], names: [], bytes: null, onExceed: "log", maxDelayMs: 0 };
 
 /** The frames of one chunk, as the pipe has read them. */
 export interface ReadFrames {
@@ -86,6 +88,20 @@ export class MessageGate {
   /** The source is not read until tokens have come. */
   get isWaiting(): boolean {
     return this.#held !== null || this.#debtTimer !== null;
+  }
+
+  /** The limit that keeps the next message waiting longest; null for none. */
+  get exceeded(): string | null {
+    const nowNs = this.#nowNs();
+    let longestNs = 0;
+    let exceeded: string | null = null;
+    for (const [index, bucket] of this.#limits.messages.entries()) {
+      const waitNs = bucket.waitNs(1, nowNs);
+      if (waitNs <= longestNs) continue;
+      longestNs = waitNs;
+      exceeded = this.#limits.names[index] ?? null;
+    }
+    return exceeded;
   }
 
   /** New limits count from the next message on; one that waits goes on waiting for its reservation. */

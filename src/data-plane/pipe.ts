@@ -13,6 +13,7 @@ import { FrameWriter } from "./frame-writer.ts";
 import { type GateOwner, MessageGate, UNLIMITED } from "./message-gate.ts";
 import type { OwnPings } from "./own-pings.ts";
 import type { PipeOptions, PipeOwner } from "./pipe-owner.ts";
+import { type FrameSink, PipeTap } from "./pipe-tap.ts";
 import { countRead } from "./read-garbage.ts";
 
 /**
@@ -34,6 +35,8 @@ export class Pipe implements GateOwner {
   /** Weir's pings to the source, whose pongs end here; null before the first one. */
   ownPings: OwnPings | null = null;
   maxMessageBytes = Number.POSITIVE_INFINITY;
+  /** Who is told of the frames that are read; null: nobody. */
+  #tap: PipeTap | null = null;
   /** The source's Close, once it was read: 1005 where it was empty. */
   closeReceived: { readonly code: number; readonly reason: string } | null = null;
   readonly #scanner: FrameScanner;
@@ -74,6 +77,11 @@ export class Pipe implements GateOwner {
   /** True where the sink has got a part of a frame only; it cannot be sent a Close then. */
   get isInsideFrame(): boolean {
     return this.#state !== "discarding" && !this.writer.isClosed && this.#isInside("frame");
+  }
+
+  /** Begins to tell of each frame that is read; null ends it. */
+  tap(sink: FrameSink | null): void {
+    this.#tap = sink === null ? null : new PipeTap(this.#scannerOptions, this.#scanner, sink);
   }
 
   onData(chunk: Buffer): void {
@@ -165,6 +173,7 @@ export class Pipe implements GateOwner {
   }
 
   onLimited(action: OnExceed, messages: number, retryAfterMs: number): void {
+    this.#tap?.onLimited(action, messages, this.#gate?.exceeded ?? null);
     this.owner.onLimited(action, messages, retryAfterMs);
   }
 
@@ -173,6 +182,7 @@ export class Pipe implements GateOwner {
   }
 
   onRateExceeded(): void {
+    this.#tap?.onWaitRefused();
     // What was let through ends at a message boundary, wherever the source stands.
     this.stop();
     this.owner.onRateExceeded(this);
@@ -224,6 +234,7 @@ export class Pipe implements GateOwner {
     this.#gate?.beforeChunk(scanner);
     const reading = readChunk(scanner, bytes, this);
     const { at, stop, controlFrames } = reading;
+    if (this.#tap !== null) this.#tap.onRead(bytes, at, stop);
     const passed = this.#pass(bytes, reading);
     if (controlFrames > 0) this.#checkControlFrames(controlFrames);
     if (passed === "passed" && stop === "end") return;
@@ -294,6 +305,7 @@ export class Pipe implements GateOwner {
 
   /** The Close is the frame that was read last. */
   #receiveClose(bytes: Buffer): void {
+    if (this.#state === "discarding") this.#tap?.onLateClose(this.#scanner.payloadLength);
     this.closeReceived = parseClosePayload(this.#scanner.controlPayload(bytes));
     this.end();
     this.owner.onCloseReceived(this);
@@ -304,6 +316,7 @@ export class Pipe implements GateOwner {
     const scanner = this.#scanner;
     if (this.#state !== "finishing") return this.#lookForClose(bytes, 0);
     const { end, at, stop } = finishInFlight(scanner, bytes, this.#unit, this);
+    this.#tap?.onRead(bytes, at, stop);
     this.#forwardPart(bytes, 0, end, 0);
     if (stop === "own pong") return this.#wait(bytes.subarray(at));
     if (stop === "more") return;

@@ -22,6 +22,7 @@ import { Listener } from "./listener.ts";
 import { ListenersSettings } from "./listener-settings.ts";
 import { Reporter } from "./reporter.ts";
 import { Settings } from "./settings.ts";
+import { Taps } from "./taps.ts";
 import { onUpgrade } from "./upgrade.ts";
 
 const NEWCOMERS_POLL_MS = 10;
@@ -32,6 +33,7 @@ class DataPlane {
   readonly #reporter: Reporter;
   readonly #connections: Connections;
   readonly #inspector: Inspector;
+  readonly #taps: Taps;
   readonly #requests: PlainRequests;
   readonly #buckets = new BucketView();
   readonly #listeners = new Map<number, Listener>();
@@ -50,7 +52,9 @@ class DataPlane {
       this.#reporter.log(level, message, fields),
     );
     for (const segment of setup.bucketSegments) this.#buckets.addSegment(segment);
+    this.#taps = new Taps(channel);
     this.#connections = new Connections({
+      taps: this.#taps,
       desk: this.#desk,
       reporter: this.#reporter,
       settings: () => this.#current(),
@@ -93,6 +97,12 @@ class DataPlane {
         return void this.#stopListening();
       case "close":
         return this.#connections.close(message.id, message.reason, message.goodbye);
+      case "tap":
+        return this.#taps.add(message, this.#connections.entries());
+      case "untap":
+        return this.#taps.remove(message.id, (id) => this.#connections.find(id));
+      case "tapped-arrived":
+        return this.#taps.onArrived(message.id);
       case "question":
         return void this.#answer(message.id, message.question);
       case "close-all":

@@ -6,6 +6,7 @@ import type { TlsFiles } from "../config/tls-files.ts";
 import type { ErrorCode } from "../errors.ts";
 import type { LogFields, LogLevel } from "../log.ts";
 import type { Answer, Question } from "./questions.ts";
+import type { TapFilter, TappedBatch } from "./tapped-frame.ts";
 
 /** What a worker thread is started with. */
 export interface WorkerSetup {
@@ -150,6 +151,11 @@ export type ToWorker =
       readonly reason: CloseOrder;
       readonly goodbye: Goodbye | null;
     }
+  /** `idPrefix` goes before the ids of the thread's connections, which are its own otherwise. */
+  | { readonly type: "tap"; readonly id: number; readonly filter: TapFilter; readonly idPrefix: string }
+  | { readonly type: "untap"; readonly id: number }
+  /** The batch that a tap sent last has arrived. */
+  | { readonly type: "tapped-arrived"; readonly id: number }
   | { readonly type: "question"; readonly id: number; readonly question: Question }
   /** Weir is about to shut down: clients are told so where their route has a notice. */
   | { readonly type: "announce-drain"; readonly graceMs: number }
@@ -199,6 +205,7 @@ export type ToControl =
       readonly kind: FailureKind;
       readonly network: string;
     }
+  | ({ readonly type: "tapped" } & TappedBatch)
   | { readonly type: "answer"; readonly id: number; readonly answer: Answer }
   | { readonly type: "request-ended"; readonly pool: string | null; readonly status: number }
   /** While draining: at its beginning, and whenever the number changes. */

@@ -8,6 +8,7 @@ import { parseConfig } from "../../src/config/load.ts";
 import { AdmissionDesk } from "../../src/data-plane/admission-desk.ts";
 import { Connections } from "../../src/data-plane/connections.ts";
 import { Reporter } from "../../src/data-plane/reporter.ts";
+import { Taps } from "../../src/data-plane/taps.ts";
 import { Settings } from "../../src/data-plane/settings.ts";
 import { onUpgrade } from "../../src/data-plane/upgrade.ts";
 import { BucketView } from "../../src/shared-memory/bucket-table.ts";
@@ -32,6 +33,7 @@ async function startBrokenPath(): Promise<{ url: string; posted: ToControl[] }> 
   const connections = new Connections({
     desk,
     reporter,
+    taps: new Taps(channel),
     settings: () => settings,
     cells: new Float64Array(0),
     buckets: new BucketView(),

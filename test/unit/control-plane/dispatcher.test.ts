@@ -50,6 +50,10 @@ beforeEach(() => {
       onAnswer: (...answered) => void told.push(["answer", ...answered]),
       onDeath: ({ serial }) => void told.push(["no more answers", serial]),
     },
+    taps: {
+      onTapped: ({ serial }, { tap, frames }) => void told.push(["tapped", serial, tap, frames]),
+      onDeath: ({ serial }) => void told.push(["no more frames", serial]),
+    },
     log: recordingLog((...line) => void told.push(line)),
     observers: [recordingObserver()],
     close: (...ordered) => void told.push(["close", ...ordered]),
@@ -119,9 +123,11 @@ describe("the dispatcher", () => {
     expect(told).toEqual([
       ["opened", "chat", 1],
       ["no more answers", 7],
+      ["no more frames", 7],
       ["ended", "chat", { code: 1006, by: "weir", reason: "thread_lost", durationMs: 0 }],
       ["warn", "connections ended with their worker thread", { thread: 0, connections: 1 }],
       ["no more answers", 7],
+      ["no more frames", 7],
     ]);
   });
 
@@ -136,16 +142,19 @@ describe("the dispatcher", () => {
     expect(admission.requests.total).toBe(1);
   });
 
-  test("hands on round trips and answers", () => {
+  test("hands on round trips, answers and tapped frames", () => {
     const { thread } = fakeThread(1);
     const roundTrips = [{ pool: "chat", backend: "a", side: "backend", roundTripsMs: [1.5] }] as const;
     const answer = { kind: "notice", clients: 3 } as const;
     dispatcher.onMessage(thread, { type: "round-trips", roundTrips });
     dispatcher.onMessage(thread, { type: "answer", id: 9, answer });
+    const batch = { tap: 3, frames: "{}", count: 1, lost: 0, isOver: false };
+    dispatcher.onMessage(thread, { type: "tapped", ...batch });
     expect(told).toEqual([
       ["answered", roundTrips],
       ["answered", roundTrips],
       ["answer", 9, answer],
+      ["tapped", 1, 3, "{}"],
     ]);
   });
 

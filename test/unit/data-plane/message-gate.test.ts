@@ -70,7 +70,7 @@ class Fixture {
 }
 
 function limitsOf(limits: Partial<GateLimits>): GateLimits {
-  return { messages: [], bytes: null, onExceed: "delay", maxDelayMs: 10_000, ...limits };
+  return { messages: [], names: [], bytes: null, onExceed: "delay", maxDelayMs: 10_000, ...limits };
 }
 
 function encode(frames: readonly FrameSpec[]): Buffer {
