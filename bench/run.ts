@@ -11,6 +11,7 @@ import { type Options, parseOptions, USAGE } from "./runner/options.ts";
 import { type Circumstances, goalTable, header, rowTable, soloTable } from "./runner/report.ts";
 import { Results } from "./runner/results.ts";
 import { type Row, SMOKE, type SoloRow } from "./runner/row.ts";
+import { END_ROWS } from "./runner/rows-ends.ts";
 import { EXACTNESS_ROWS } from "./runner/rows-exactness.ts";
 import { KILLED_ROWS } from "./runner/rows-killed.ts";
 import { MEMORY_ROWS } from "./runner/rows-memory.ts";
@@ -19,7 +20,13 @@ import { TRAFFIC_ROWS } from "./runner/rows-traffic.ts";
 import { USERS_ROWS } from "./runner/rows-users.ts";
 
 const ROWS: readonly Row[] = [...TRAFFIC_ROWS, ...MEMORY_ROWS];
-const SOLO_ROWS: readonly SoloRow[] = [...EXACTNESS_ROWS, ...USERS_ROWS, ...RELOAD_ROWS, ...KILLED_ROWS];
+const SOLO_ROWS: readonly SoloRow[] = [
+  ...EXACTNESS_ROWS,
+  ...USERS_ROWS,
+  ...RELOAD_ROWS,
+  ...KILLED_ROWS,
+  ...END_ROWS,
+];
 const NAMES = {
   rows: [...ROWS, ...SOLO_ROWS].map(({ name }) => name),
   rowsOnRequest: SOLO_ROWS.filter(({ isOnRequest }) => isOnRequest).map(({ name }) => name),

@@ -67,6 +67,29 @@ export interface FloodReport {
   readonly messages: number;
 }
 
+/** What a crowd does: many clients that say nothing of their own accord. */
+export type CrowdCommand =
+  /** So many more come, and stay until they are told goodbye. */
+  | { readonly kind: "gather"; readonly port: number; readonly clients: number }
+  /** So many come in a second, and leave as soon as they are let in, until `end`. */
+  | { readonly kind: "pass"; readonly port: number; readonly perSecond: number }
+  /** Nobody comes any more; done when all are gone. */
+  | { readonly kind: "end" }
+  | { readonly kind: "look" };
+
+export interface CrowdReport {
+  readonly present: number;
+  readonly opened: number;
+  readonly pings: number;
+  /** Those that were not let in. */
+  readonly failures: number;
+  readonly firstFailure: string;
+  /** Those that were let in, and ended without a Close. */
+  readonly lost: number;
+  /** When each that got 1001 was gone. */
+  readonly goodbyesAtMs: readonly number[];
+}
+
 export interface Request<Command> {
   readonly id: number;
   readonly command: Command;

@@ -53,8 +53,13 @@ export function closeFrame(code: number): Buffer {
 
 /** A masked Close, as a client sends it. */
 export function maskedCloseFrame(code: number): Buffer {
-  const body = [code >> 8, code & 0xff].map((byte, i) => byte ^ (MASKING_KEY[i] ?? 0));
-  return Buffer.from([CLOSE, MASK_BIT | 2, ...MASKING_KEY, ...body]);
+  return maskedControlFrame(CLOSE, Buffer.from([code >> 8, code & 0xff]));
+}
+
+/** A masked control frame, as a client sends it. */
+export function maskedControlFrame(firstByte: number, payload: Buffer): Buffer {
+  const body = payload.map((byte, i) => byte ^ (MASKING_KEY[i % MASKING_KEY.length] ?? 0));
+  return Buffer.from([firstByte, MASK_BIT | payload.length, ...MASKING_KEY, ...body]);
 }
 
 function header(payloadBytes: number, maskBit: number): Buffer {

@@ -15,6 +15,8 @@ interface Setup {
   /** Further top-level keys of its configuration, and keys of its pool. */
   readonly settings?: Section;
   readonly pool?: Section;
+  /** Started to take the place of a running one; `settings` have the pidFile. */
+  readonly takesOver?: boolean;
 }
 
 /** Limits that no load of the bench reaches, on all of its connections at once: they are one user's. */
@@ -31,7 +33,7 @@ export const weirWithLimits = weirWith({
   },
 });
 
-export function weirWith({ name, threads, settings = {}, pool = {} }: Setup): Peer {
+export function weirWith({ name, threads, settings = {}, pool = {}, takesOver = false }: Setup): Peer {
   return {
     name,
     family: "weir",
@@ -41,13 +43,13 @@ export function weirWith({ name, threads, settings = {}, pool = {} }: Setup): Pe
     },
     launch: ({ port, backendPort, adminPort, directory }) => ({
       command: process.execPath,
-      args: [MAIN, "run", "--config", `${directory}/weir.yaml`],
+      args: [MAIN, "run", "--config", `${directory}/weir.yaml`, ...(takesOver ? ["--takeover"] : [])],
       files: {
         "weir.yaml": `
 listeners: ["127.0.0.1:${port}"]
 threads: ${threads}
-timeouts: { ping: off }
 ${yamlOf({
+  timeouts: { ping: "off" },
   pools: { echo: { backends: [`ws://127.0.0.1:${backendPort}`], healthCheck: "off", ...pool } },
   ...settings,
 })}

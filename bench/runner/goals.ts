@@ -43,6 +43,10 @@ export const GOALS: readonly Goal[] = [
   plain("connections lost and upgrades refused in 100 reloads under load", 0, "reload-load", "lost"),
   plain("connections lost and upgrades refused beside a killed backend's own", 0, "killed", "lost"),
   plain("s until a killed backend gets nothing, × interval × unhealthyAfter", 1, "killed", "away"),
+  plain("CPU of 9 000 idle connections with heartbeats, % of a core", 3, "heartbeats", "corePercent"),
+  plain("clients without 1001 in a shutdown of 5 000", 0, "drain", "others"),
+  plain("closes in the busiest 100 ms of a shutdown, × their share", 2, "drain", "busiest"),
+  plain("connects that failed at takeovers (with tcp_migrate_req on)", 0, "takeover", "failures"),
   plain("resident memory after 200 000 users, × after 100 000", 1.1, "users", "growth"),
   plain("resident memory after 1 000 000 users, × after 100 000", 1.1, "users-million", "growth"),
 ];

@@ -30,7 +30,21 @@ export class RunningPeer {
 
   /** Resolves when it upgrades a connection. */
   static async start(peer: Peer, backendPort: number, leash: Leash): Promise<RunningPeer> {
-    const running = new RunningPeer(peer, backendPort, leash, await freePorts());
+    return await RunningPeer.#launch(peer, backendPort, leash, await freePorts());
+  }
+
+  /** On the same ports as another that runs, whose place it is to take. */
+  static async startInPlaceOf(other: RunningPeer, peer: Peer, backendPort: number): Promise<RunningPeer> {
+    return await RunningPeer.#launch(peer, backendPort, other.#leash, [other.port, other.adminPort]);
+  }
+
+  static async #launch(
+    peer: Peer,
+    backendPort: number,
+    leash: Leash,
+    ports: readonly [number, number],
+  ): Promise<RunningPeer> {
+    const running = new RunningPeer(peer, backendPort, leash, ports);
     try {
       await running.#untilReady();
     } catch (error) {
@@ -69,6 +83,17 @@ export class RunningPeer {
 
   mainThreadCpuNs(): number {
     return mainThreadCpuNs(this.#child.pid ?? 0);
+  }
+
+  /** Sends it a signal, and resolves with its exit code; null where a signal ended it. */
+  async end(signal: NodeJS.Signals): Promise<number | null> {
+    if (!this.#hasExited()) this.#child.kill(signal);
+    return await this.exited();
+  }
+
+  async exited(): Promise<number | null> {
+    if (!this.#hasExited()) await once(this.#child, "exit");
+    return this.#child.exitCode;
   }
 
   async stop(): Promise<void> {
