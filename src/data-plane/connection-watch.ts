@@ -30,7 +30,18 @@ export class ConnectionWatch {
   readonly #client: PeerWatch;
   readonly #backend: PeerWatch;
   readonly #ageFactor = Math.random();
+  readonly #toBackend: PeerReader;
+  readonly #toClient: PeerReader;
   #isNew = true;
+  /**
+   * How long nothing can come of a look while nothing is read of either side. Most connections are silent most
+   * of the time, and a look at all that there is of one costs far more than to see that it is.
+   */
+  #calmMs = 0;
+  #passedOverMs = 0;
+  #settings: SweepSettings | null = null;
+  #bytesRead = 0;
+  #expiresAtMs = Number.POSITIVE_INFINITY;
   #ageMs = 0;
   #peerBytes = 0;
   /** Without a frame of either peer, while both were read. */
@@ -39,6 +50,8 @@ export class ConnectionWatch {
   constructor(connection: WatchedConnection, onRoundTrip: RoundTripObserver, nowMs: () => number) {
     const { toBackend, toClient, grant } = connection;
     this.#connection = connection;
+    this.#toBackend = toBackend;
+    this.#toClient = toClient;
     this.#client = new PeerWatch({
       reader: toBackend,
       writer: toClient,
@@ -70,12 +83,26 @@ export class ConnectionWatch {
    * @returns whether the client is heard of: by bytes, or because nobody listens to it at the moment
    */
   look(sinceLastMs: number, settings: SweepSettings, expiredMs: number | null): boolean {
+    const elapsedMs = this.#isNew ? 0 : this.#passedOverMs + sinceLastMs;
+    const bytesRead = this.#toBackend.bytesRead + this.#toClient.bytesRead;
+    const isCalm = bytesRead === this.#bytesRead && elapsedMs < this.#calmMs && settings === this.#settings;
+    if (isCalm && (expiredMs === null || expiredMs < this.#expiresAtMs)) {
+      this.#passedOverMs = elapsedMs;
+      return false;
+    }
+    this.#isNew = false;
+    this.#passedOverMs = 0;
+    this.#settings = settings;
+    this.#bytesRead = bytesRead;
+    this.#calmMs = 0;
     this.#client.lookBehind();
     this.#backend.lookBehind();
     const isClientActive = this.#client.isHeard || this.#client.isPaused;
-    if (!this.#connection.isEnding) this.#judge(this.#isNew ? 0 : sinceLastMs, settings);
-    if (!this.#connection.isEnding && this.#isExpired(expiredMs)) this.#connection.close("token_expired");
-    this.#isNew = false;
+    if (!this.#connection.isEnding) this.#judge(elapsedMs, settings);
+    this.#expiresAtMs = this.#connection.tokenExpiresAtMs ?? Number.POSITIVE_INFINITY;
+    if (!this.#connection.isEnding && expiredMs !== null && expiredMs >= this.#expiresAtMs) {
+      this.#connection.close("token_expired");
+    }
     return isClientActive;
   }
 
@@ -88,28 +115,29 @@ export class ConnectionWatch {
       return this.#connection.abandon("client", client === "dead" ? "client_dead" : "slow_consumer");
     }
     if (this.#backend.look(look) !== "fine") return this.#connection.abandon("backend", "backend_lost");
-    if (this.#isIdle(elapsedMs, idle)) return this.#connection.close("idle");
+    const idleLeftMs = this.#idleLeftMs(elapsedMs, idle);
+    if (idleLeftMs <= 0) return this.#connection.close("idle");
+    const lifeLeftMs = this.#lifeLeftMs(elapsedMs, maxConnectionAge);
+    if (lifeLeftMs <= 0) return this.#connection.close("age");
+    const peersCalmMs = Math.min(this.#client.calmMs(look), this.#backend.calmMs(look));
+    this.#calmMs = Math.min(peersCalmMs, idleLeftMs, lifeLeftMs);
+  }
+
+  #lifeLeftMs(elapsedMs: number, age: TimeoutsConfig["maxConnectionAge"]): number {
     this.#ageMs += elapsedMs;
-    if (maxConnectionAge === null) return;
-    const { max, jitter } = maxConnectionAge;
-    if (this.#ageMs >= max * (1 - jitter * this.#ageFactor)) this.#connection.close("age");
+    if (age === null) return Number.POSITIVE_INFINITY;
+    return age.max * (1 - age.jitter * this.#ageFactor) - this.#ageMs;
   }
 
-  /** By the date: a token's end may be many days away, and does not move when the thread is held up. */
-  #isExpired(expiredMs: number | null): boolean {
-    const { tokenExpiresAtMs } = this.#connection;
-    return expiredMs !== null && tokenExpiresAtMs !== null && tokenExpiresAtMs <= expiredMs;
-  }
-
-  #isIdle(elapsedMs: number, idleMs: number | null): boolean {
+  #idleLeftMs(elapsedMs: number, idleMs: number | null): number {
     if (idleMs === null) {
       this.#idleMs = 0;
-      return false;
+      return Number.POSITIVE_INFINITY;
     }
     const peerBytes = this.#connection.toBackend.peerBytes + this.#connection.toClient.peerBytes;
     if (peerBytes !== this.#peerBytes || this.#client.isPaused || this.#backend.isPaused) this.#idleMs = 0;
     else this.#idleMs += elapsedMs;
     this.#peerBytes = peerBytes;
-    return this.#idleMs >= idleMs;
+    return idleMs - this.#idleMs;
   }
 }

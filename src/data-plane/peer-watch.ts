@@ -57,6 +57,7 @@ export class PeerWatch {
   #bytesRead = 0;
   /** Since the peer was heard of or pinged. */
   #quietMs = 0;
+  #sincePingMs = 0;
   #earliness = Math.random();
   #state: PingState = "none";
   /** Without a sign of life that was asked for, while the peer was read and could be written to. */
@@ -96,10 +97,19 @@ export class PeerWatch {
     if (!this.#isBehind) this.#stuckMs = 0;
     else if (this.#isStuck(look)) return "stuck";
     this.#quietMs += look.elapsedMs;
+    this.#sincePingMs += look.elapsedMs;
     if (this.isHeard) this.#onHeard();
     else if (this.#isDead(look)) return "dead";
-    if (look.ping !== null && !this.#isBehind && this.#quietMs >= this.#dueMs(look.ping, look)) this.#ping();
+    if (look.ping !== null && !this.#isBehind) this.#pingWhereDue(look.ping, look);
     return "fine";
+  }
+
+  /** After `look`: for how long no look is needed, as long as nothing is read of the peer nor written to it. */
+  calmMs(look: Look): number {
+    if (this.#isBehind || this.isPaused || this.#state !== "none") return 0;
+    if (look.ping === null) return Number.POSITIVE_INFINITY;
+    const quietLeftMs = this.#dueMs(look.ping, look) - this.#quietMs;
+    return Math.min(quietLeftMs, this.#sampleDueMs(look.ping) - this.#sincePingMs);
   }
 
   /** How much data waits for the peer. Of one that was sent nothing it is known without a look at its socket. */
@@ -135,15 +145,28 @@ export class PeerWatch {
     return Math.max(interval - early, interval / 2);
   }
 
-  /** Also where one is awaited: a peer that Weir does not read shows only by a write that it is gone. */
-  #ping(): void {
+  /**
+   * Asks for a sign of life, also where one is awaited: a peer that Weir does not read shows only by a write that
+   * it is gone. One that talks is pinged as well, as its pongs tell how long the way is, but owes nothing for it.
+   */
+  #pingWhereDue(ping: PingConfig, look: Look): void {
     if (this.#state === "unsent") return;
+    const isQuiet = this.#quietMs >= this.#dueMs(ping, look);
+    if (!isQuiet && this.#sincePingMs < this.#sampleDueMs(ping)) return;
+    if (isQuiet) this.#quietMs = 0;
+    if (isQuiet && this.#state === "none") this.#state = "unsent";
+    this.#ping();
+  }
+
+  #sampleDueMs({ interval }: PingConfig): number {
+    return interval * (1 - this.#earliness * JITTER);
+  }
+
+  #ping(): void {
     const { reader, writer, masked, onRoundTrip, nowMs } = this.#options;
     const pings = (reader.ownPings ??= new OwnPings(onRoundTrip, nowMs));
-    const wasAwaited = this.#state !== "none";
-    this.#quietMs = 0;
+    this.#sincePingMs = 0;
     this.#earliness = Math.random();
-    if (!wasAwaited) this.#state = "unsent";
     const maskingKey = masked ? nextMaskingKey() : null;
     const frame = buildFrame({ opcode: Opcode.ping, payload: pings.nextPayload(), maskingKey });
     writer.ping(frame, () => {

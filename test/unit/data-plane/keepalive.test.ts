@@ -143,11 +143,26 @@ describe("pings", () => {
     expect(most).toBeLessThan(30);
   });
 
-  test("are not sent to peers that talk", () => {
+  test("go to peers that talk, too, once an interval, and nothing is asked of these", () => {
     const connection = started();
-    chat(connection, 120_000);
-    expect(connection.toClient.pings).toEqual([]);
-    expect(connection.toBackend.pings).toEqual([]);
+    chat(connection, 299_000);
+    for (const { pings } of [connection.toClient, connection.toBackend]) {
+      expect(pings.length).toBeGreaterThanOrEqual(9);
+      expect(pings.length).toBeLessThanOrEqual(11);
+    }
+    expect(connection.ends).toEqual([]);
+  });
+
+  test("take no more looks than are needed: a silent connection is passed over until one is due", () => {
+    const connection = started();
+    let looks = 0;
+    Object.defineProperty(connection, "isEnding", { get: () => (looks += 1) < 0 });
+    vi.advanceTimersByTime(20_000);
+    const beforePing = looks;
+    expect(beforePing).toBeLessThanOrEqual(4);
+    connection.toBackend.read();
+    vi.advanceTimersByTime(2_000);
+    expect(looks).toBeGreaterThan(beforePing);
   });
 
   test("wait while the peer is behind", () => {
@@ -280,6 +295,8 @@ describe("a slow consumer", () => {
     const connection = started();
     vi.advanceTimersByTime(60_000);
     const { writer } = connection[pipe];
+    // What it does not take came from the other side.
+    connection[pipe].read();
     writer.bytes = 100;
     writer.socket.writableLength = 100;
     vi.advanceTimersByTime(30_000);
