@@ -18,8 +18,9 @@ import { drain } from "./control-plane/drain.ts";
 import { Explainer } from "./control-plane/explainer.ts";
 import { Fleet } from "./control-plane/fleet.ts";
 import { threadCount } from "./control-plane/listen-address.ts";
+import { Hints } from "./control-plane/hints.ts";
 import { LiveState } from "./control-plane/live-state.ts";
-import { resolveMaxConnections } from "./control-plane/open-files.ts";
+import { hintAtOpenFiles, resolveMaxConnections } from "./control-plane/open-files.ts";
 import { Oversight } from "./control-plane/oversight.ts";
 import { Overload } from "./control-plane/overload.ts";
 import { Questions } from "./control-plane/questions.ts";
@@ -39,7 +40,7 @@ import { BucketTable } from "./shared-memory/bucket-table.ts";
 import type { LastReload, Reloader } from "./reloader.ts";
 import { RunningConfig } from "./running-config.ts";
 import { SharedClock } from "./shared-memory/clock.ts";
-import type { AdmitRequest, CloseOrder } from "./shared-memory/channel.ts";
+import type { CloseOrder } from "./shared-memory/channel.ts";
 import { Counters } from "./shared-memory/counters.ts";
 import { BufferedBytes } from "./shared-memory/buffered-bytes.ts";
 import { EventLoopDelays } from "./shared-memory/event-loop-delay.ts";
@@ -87,6 +88,7 @@ export async function start(config: unknown, options: StartOptions = {}): Promis
 
 export class Weir {
   readonly #log: RememberingLog;
+  readonly #hints: Hints;
   readonly #clock = new SharedClock();
   readonly #counters = new Counters();
   readonly #metrics: Metrics;
@@ -108,7 +110,6 @@ export class Weir {
   #addresses: Addresses = { listeners: [], admin: null };
   #source: InputSource | null = null;
   #lastReload: LastReload = { successful: true, atMs: Date.now() };
-  #hasHintedAtTrustedProxies = false;
   #isReady = false;
   #isDraining = false;
   /** Another process serves in this one's place. */
@@ -120,6 +121,7 @@ export class Weir {
 
   private constructor(config: Config, log: RememberingLog, reloads: Reloads | null) {
     this.#log = log;
+    this.#hints = new Hints(log);
     this.#config = new RunningConfig(config, {
       counters: this.#counters,
       configureThreads: async (next, files) => {
@@ -185,6 +187,7 @@ export class Weir {
       log,
       questions,
       taps,
+      hints: this.#hints,
       observers: [this.#metrics, this.#alerts.vitals, upgrades],
       close: (serial, id, reason) => this.#close(serial, id, reason),
       now: () => clock.nowMs(),
@@ -381,6 +384,7 @@ export class Weir {
       stateFile: this.#stateFile,
       state: this.#state,
     });
+    hintAtOpenFiles(this.config.limits.maxConnections, this.#hints);
     this.#isReady = true;
     this.#delays.reset();
     this.#log.info("started", {
@@ -408,24 +412,7 @@ export class Weir {
       bucketsChanged: (serial, id, buckets) =>
         this.#workers.find(serial)?.channel.post({ type: "buckets", id, buckets }),
       waited: (queue, waitedMs) => this.#metrics.upgradeWaited(queue, waitedMs),
-      affinityDenied: (request) => this.#hintAtTrustedProxies(request),
     };
-  }
-
-  /** Once: after that it is known. */
-  #hintAtTrustedProxies({ user, pool }: AdmitRequest): void {
-    if (this.#hasHintedAtTrustedProxies) return;
-    this.#hasHintedAtTrustedProxies = true;
-    const address = user.replace(/^ip:/, "");
-    this.#log.warn("no affinity for users behind a forwarder that is not trusted", {
-      pool,
-      address,
-      // A Unix socket has no address: whoever is behind it names none, or is not believed.
-      fix:
-        address === ""
-          ? `have the proxy behind the Unix socket send ${this.config.clientIpHeader}`
-          : `add "${address}" to trustedProxies`,
-    });
   }
 
   #isReadyFor(pool: string | null): boolean {

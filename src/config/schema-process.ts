@@ -238,7 +238,9 @@ export const logSchema = z
       .prefault("info")
       .describe("Least level that is written."),
     format: z.enum(["json", "pretty"]).prefault("json").describe("json for machines, pretty for people."),
-    access: onOff().prefault("on").describe("A line for each connection that ends and each plain request."),
+    access: onOff()
+      .prefault("on")
+      .describe("Lines for each connection, at its start and its end, and for each plain request."),
   })
   .prefault({})
   .describe("The log, on standard output.");

@@ -32,8 +32,6 @@ export interface AdmissionEvents {
   bucketsChanged(worker: number, id: number, buckets: BucketCells): void;
   /** How long an upgrade has waited: for its turn (`upgrades`), or for a slot (`pool:NAME`). */
   waited(queue: string, waitedMs: number): void;
-  /** Somebody gets no affinity, as others may share its address. */
-  affinityDenied(request: AdmitRequest): void;
 }
 
 interface AdmissionOptions {
@@ -169,7 +167,6 @@ export class Admission {
     const refused = this.#refusesAnyway(request);
     if (refused !== null) return { refused };
     const pool = this.#options.pools.find(request.pool);
-    if (pool?.deniesAffinity(request) === true) this.#options.events.affinityDenied(request);
     if (request.kind === "request") {
       const refused = this.#refuseRequest(request);
       if (refused !== null) return { refused };

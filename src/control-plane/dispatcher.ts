@@ -7,6 +7,7 @@ import type { ConnectionSummary, RoundTrips, ToControl } from "../shared-memory/
 import type { AbuseWatch } from "./abuse.ts";
 import type { Admission, Decision } from "./admission.ts";
 import type { Fleet } from "./fleet.ts";
+import type { Hints } from "./hints.ts";
 import type { Questions } from "./questions.ts";
 import type { Taps } from "./taps.ts";
 import type { Thread } from "./workers.ts";
@@ -36,6 +37,7 @@ interface DispatcherOptions {
   readonly questions: Pick<Questions, "onAnswer" | "onDeath">;
   readonly taps: Pick<Taps, "onTapped" | "onDeath">;
   readonly log: Log;
+  readonly hints: Pick<Hints, "give">;
   readonly observers: readonly Partial<TrafficObserver>[];
   /** Ends one connection. */
   readonly close: (worker: number, id: number, reason: "abuse" | "admin") => void;
@@ -45,8 +47,6 @@ interface DispatcherOptions {
 
 export class Dispatcher {
   readonly #options: DispatcherOptions;
-  /** Topics of hints that were given. */
-  readonly #hinted = new Set<string>();
 
   constructor(options: DispatcherOptions) {
     this.#options = options;
@@ -91,7 +91,7 @@ export class Dispatcher {
       case "answer":
         return this.#options.questions.onAnswer(message.id, message.answer);
       case "hint":
-        return this.#hint(message);
+        return this.#options.hints.give(message.topic, message.message, message.fields);
       case "log":
         return this.#options.log[message.level](message.message, message.fields);
       case "configured":
@@ -124,12 +124,6 @@ export class Dispatcher {
         connections: released,
       });
     }
-  }
-
-  #hint({ topic, message, fields }: Extract<ToControl, { type: "hint" }>): void {
-    if (this.#hinted.has(topic)) return;
-    this.#hinted.add(topic);
-    this.#options.log.warn(message, fields);
   }
 
   #tell(news: (observer: Partial<TrafficObserver>) => void): void {

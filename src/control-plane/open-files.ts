@@ -1,5 +1,7 @@
 // How many connections the process's open-file limit leaves room for.
 
+import type { Hints } from "./hints.ts";
+
 /** Descriptors kept for everything but proxied connections: listeners, log, admin, health checks. */
 const RESERVED_FILES = 256;
 
@@ -10,6 +12,29 @@ const ASSUMED_OPEN_FILES = 1_024;
 export function resolveMaxConnections(configured: number | "auto"): number {
   if (configured !== "auto") return configured;
   return Math.max(1, Math.floor((openFileLimit() - RESERVED_FILES) / 2));
+}
+
+/** Fewer than so many connections are what nobody wants from a proxy. */
+const FEW_CONNECTIONS = 1_000;
+
+/** A limit that is enough for 32 000 connections. */
+const AMPLE_OPEN_FILES = 65_536;
+
+/** Where the system allows fewer files than the connections need, or just few connections. */
+export function hintAtOpenFiles(configured: number | "auto", hints: Pick<Hints, "give">): void {
+  const limit = openFileLimit();
+  const connections = resolveMaxConnections(configured);
+  const needed = 2 * connections + RESERVED_FILES;
+  const isLow = configured === "auto" ? connections < FEW_CONNECTIONS : needed > limit;
+  if (!isLow) return;
+  const files = configured === "auto" ? AMPLE_OPEN_FILES : needed;
+  const message =
+    configured === "auto"
+      ? `the open-file limit of ${limit} allows ${connections} connections only`
+      : `the open-file limit of ${limit} is less than the ${needed} that limits.maxConnections needs`;
+  hints.give("open files", message, {
+    fix: `ulimit -n ${files}, LimitNOFILE=${files} in the systemd unit, or --ulimit nofile=${files} of Docker`,
+  });
 }
 
 function openFileLimit(): number {

@@ -50,3 +50,8 @@ function withoutPort(hop: string): string {
   const match = /^\[([^\]]*)\](?::\d+)?$|^(\d+\.\d+\.\d+\.\d+):\d+$/.exec(hop);
   return match?.[1] ?? match?.[2] ?? hop;
 }
+
+/** The peer's own, undefined on a Unix socket or once it is gone. */
+export function addressOf({ remoteAddress }: net.Socket): string | undefined {
+  return remoteAddress === undefined ? undefined : plainAddress(remoteAddress);
+}

@@ -130,6 +130,7 @@ export class Connections implements ConnectionObserver {
       limited: 0,
     };
     this.#open.set(dialed.grant.id, open);
+    this.#options.reporter.connectionOpened(dialed.grant, open.facts);
     this.#keepalive.start(connection);
     this.#limit(open);
     this.#options.taps.onOpened(dialed.grant.id, open);

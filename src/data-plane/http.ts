@@ -3,12 +3,14 @@
 
 import type http from "node:http";
 import { Refusal } from "../errors.ts";
+import type { LogFields } from "../log.ts";
 import type { AdmissionDesk } from "./admission-desk.ts";
+import { addressOf } from "./client-address.ts";
 import { forwardWithRetries } from "./forward-with-retries.ts";
 import { Forwarder, hasBody } from "./forwarder.ts";
 import { identify, locate } from "./identify.ts";
 import { connectionHeader, refusalAnswer } from "./refuse.ts";
-import type { Reporter } from "./reporter.ts";
+import type { Reporter, RequestFacts } from "./reporter.ts";
 import { requestIdOf } from "./request-id.ts";
 import { parseTarget, type RequestTarget } from "./routes.ts";
 import { isSecure } from "./secure-socket.ts";
@@ -56,20 +58,25 @@ export class PlainRequests {
   async onRequest(request: http.IncomingMessage, response: http.ServerResponse): Promise<void> {
     const { desk, reporter } = this.#context;
     const settings = this.#context.settings();
-    let pool: string | null = null;
+    const startedAtMs = performance.now();
+    const facts: RequestFacts = { pool: null, address: addressOf(request.socket) };
+    let isRefused = false;
     this.#onInFlight(this.#unanswered.add(response).size);
     response.on("close", () => {
       this.#unanswered.delete(response);
-      reporter.requestEnded(pool, response.headersSent ? response.statusCode : CLIENT_LEFT);
+      const status = response.headersSent ? response.statusCode : CLIENT_LEFT;
+      reporter.requestEnded(facts.pool, status);
+      if (!isRefused) reporter.requestAnswered(facts, { status, ...storyOf(request, startedAtMs) });
       this.#onInFlight(this.#unanswered.size);
     });
     try {
       const target = parseRequest(request);
       const route = settings.routes.match(target);
-      pool = route.pool;
+      Object.assign(facts, { pool: route.pool, route: route.id });
       if (route.http === "reject") throw new Refusal("http_rejected");
       const place = locate(request, request.socket, settings);
       const requestId = requestIdOf(request, place.isPeerTrusted);
+      Object.assign(facts, { address: place.address, requestId });
       const passport = await settings.credentials.check({
         request,
         target,
@@ -81,18 +88,26 @@ export class PlainRequests {
         onLeave: leaveNotice(response),
       });
       const client = identify(request, place, settings, passport);
+      Object.assign(facts, { user: client.user, tier: client.tier });
+      reporter.hints.look(request, route.pool, client, settings);
       await forwardWithRetries(
         { desk, reporter, forwarder: this.#forwarder },
         { request, response, settings, passport, route, client, requestId },
       );
     } catch (error) {
-      this.#refuse(request, response, error);
+      isRefused = true;
+      this.#refuse(request, response, error, facts);
     }
   }
 
-  #refuse(request: http.IncomingMessage, response: http.ServerResponse, error: unknown): void {
+  #refuse(
+    request: http.IncomingMessage,
+    response: http.ServerResponse,
+    error: unknown,
+    facts: RequestFacts,
+  ): void {
     const refusal = error instanceof Refusal ? error : new Refusal("internal", { cause: error });
-    this.#context.reporter.requestRefused(refusal, request.socket.remoteAddress);
+    this.#context.reporter.requestRefused(refusal, facts);
     if (refusal.status === null || response.headersSent || response.destroyed) {
       response.destroy();
       return;
@@ -139,4 +154,10 @@ export function parseRequest(request: http.IncomingMessage): RequestTarget {
     throw new Refusal("bad_request", { message: "there must be one host" });
   }
   return parseTarget(request.url ?? "", hosts[0] ?? "");
+}
+
+/** Without the query, which may hold a token. */
+function storyOf({ method, url = "" }: http.IncomingMessage, startedAtMs: number): LogFields {
+  const [path = ""] = url.split("?", 1);
+  return { method, path, durationMs: Math.round(performance.now() - startedAtMs) };
 }

@@ -30,6 +30,8 @@ export interface ClientPlace {
 export interface Client extends ClientPlace {
   /** From the first source that yields one, else `ip:` and the address: safe in a log, not in a header. */
   readonly user: string;
+  /** A peer that is not trusted says that it forwards for others. */
+  readonly isForwardedByStranger: boolean;
   /** The user is an address that many clients may share. */
   readonly isSharedAddress: boolean;
   /** What failures that it may have provoked are counted by. */
@@ -65,11 +67,12 @@ export function identify(
 ): Client {
   const { isPeerTrusted, address } = place;
   const { user, tier, userSource, tierSource } = settings.identity.find(request, isPeerTrusted, proof);
+  const isForwardedByStranger = !isPeerTrusted && isForwarding(request, settings.config);
   return {
     ...place,
     user: user ?? ipUser(address),
-    isSharedAddress:
-      user === null && (address === "" || (!isPeerTrusted && isForwarding(request, settings.config))),
+    isForwardedByStranger,
+    isSharedAddress: user === null && (address === "" || isForwardedByStranger),
     network: networkOf(address),
     tier: tier ?? settings.defaultTier,
     userSource,

@@ -9,6 +9,7 @@ import { Refusal, type ErrorCode } from "../errors.ts";
 import type { ListenAddress } from "../shared-memory/channel.ts";
 import { listenFor, type UnixSocket } from "../unix-socket.ts";
 import { isWebSocketUpgrade } from "../ws/handshake.ts";
+import { addressOf } from "./client-address.ts";
 import { Entrance } from "./entrance.ts";
 import { ignoreError } from "./ignore-error.ts";
 import type { ListenerSettings } from "./listener-settings.ts";
@@ -177,13 +178,13 @@ export class Listener {
 
   #refusePipelined(request: http.IncomingMessage, socket: net.Socket): void {
     const refusal = new Refusal("bad_upgrade", { message: "an earlier request was not answered yet" });
-    this.#options.reporter.upgradeRefused({ refusal, request, socket, pool: null });
+    this.#options.reporter.upgradeRefused(refusal, request, { pool: null, address: addressOf(socket) });
     refuseUpgrade(request, socket, refusal);
   }
 
   #refuseTunnel(socket: net.Socket): void {
     const refusal = new Refusal("bad_request", { message: "CONNECT is not served" });
-    this.#options.reporter.bytesRefused(refusal, socket.remoteAddress);
+    this.#options.reporter.bytesRefused(refusal, addressOf(socket));
     refuseBytes(socket, refusal);
   }
 
@@ -194,7 +195,7 @@ export class Listener {
     }
     this.#onRequestHead(socket);
     const refusal = new Refusal(codeOf(error), { cause: error });
-    this.#options.reporter.bytesRefused(refusal, socket.remoteAddress);
+    this.#options.reporter.bytesRefused(refusal, addressOf(socket));
     // Bytes behind a request that is being answered: an answer of ours would tear that one apart.
     const isAnswering = [...(this.#unanswered.get(socket) ?? [])].some(({ headersSent }) => headersSent);
     if (isAnswering) socket.destroy();

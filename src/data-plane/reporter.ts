@@ -1,8 +1,6 @@
 // Tells the control plane what happened, for the log and the metrics.
 
 import type { IncomingMessage } from "node:http";
-import type { Socket } from "node:net";
-import type { RouteConfig } from "../config/schema.ts";
 import type { Refusal } from "../errors.ts";
 import type { LogFields, LogLevel } from "../log.ts";
 import type {
@@ -13,7 +11,7 @@ import type {
   RoundTrips,
   ToControl,
 } from "../shared-memory/channel.ts";
-import { isSiteOrigin } from "./origins.ts";
+import { Hints } from "./hints.ts";
 
 /** A client that left or misbehaves is everyday life; a failing backend or Weir itself is not. */
 const LEVEL_BY_ORIGIN = { client: "info", backend: "warn", weir: "warn", config: "error" } as const;
@@ -23,30 +21,36 @@ const DELAY_BATCH_MS = 100;
 /** Nobody waits for these, and waking the other thread costs more than a ping. */
 const ROUND_TRIP_BATCH_MS = 1_000;
 
+/** What is known of a request by the time it is over: more, the further it came. */
+export interface RequestFacts {
+  /** Null where no route was found. */
+  pool: string | null;
+  route?: string;
+  user?: string;
+  tier?: string;
+  /** The client's, or that of the peer as long as no more is known. */
+  address: string | undefined;
+  requestId?: string;
+}
+
 export class Reporter {
+  readonly hints: Hints;
   readonly #channel: Channel<ToControl>;
   readonly #isAccessLogged: () => boolean;
   #delaysMs: number[] = [];
-  /** Routes of whose `origins` somebody was told. */
-  readonly #hinted = new WeakSet<RouteConfig>();
   /** By side, pool and backend. */
   readonly #roundTrips = new Map<string, RoundTrips & { readonly roundTripsMs: number[] }>();
 
   /** @param isAccessLogged `log.access`, which a reload may change */
   constructor(channel: Channel<ToControl>, isAccessLogged: () => boolean) {
     this.#channel = channel;
+    this.hints = new Hints(channel);
     this.#isAccessLogged = isAccessLogged;
   }
 
-  upgradeRefused(event: {
-    readonly refusal: Refusal;
-    readonly request: IncomingMessage;
-    readonly socket: Socket;
-    readonly pool: string | null;
-  }): void {
-    const { refusal, request, socket, pool } = event;
-    this.#countRefusal(pool, refusal);
-    this.#refused("upgrade refused", refusal, { address: socket.remoteAddress, host: request.headers.host });
+  upgradeRefused(refusal: Refusal, { headers }: IncomingMessage, facts: RequestFacts): void {
+    this.#countRefusal(facts.pool, refusal);
+    this.#refused("upgrade refused", refusal, { ...known(facts), host: headers.host });
   }
 
   /** Bytes that never became a request. */
@@ -55,25 +59,13 @@ export class Reporter {
     this.#refused("request refused", refusal, { address });
   }
 
-  requestRefused(refusal: Refusal, address: string | undefined): void {
-    this.#refused("request refused", refusal, { address });
+  requestRefused(refusal: Refusal, facts: RequestFacts): void {
+    this.#refused("request refused", refusal, known(facts));
   }
 
-  /** A page may not connect: mostly because nobody thought of it, so it is told what to add. */
-  originRefused(route: RouteConfig, origin: string): void {
-    if (this.#hinted.has(route) || !isSiteOrigin(origin)) return;
-    this.#hinted.add(route);
-    const origins = JSON.stringify([...(route.origins ?? []), origin]);
-    this.#channel.postUnhurried({
-      type: "hint",
-      topic: `origins of ${route.id}`,
-      message: "a page of an origin that is not listed could not connect",
-      fields: {
-        route: route.id,
-        origin,
-        fix: `if that page is yours, let its route have origins: ${origins}`,
-      },
-    });
+  /** The access line of a plain request that was answered by a backend, or whose client left. */
+  requestAnswered(facts: RequestFacts, answer: LogFields): void {
+    if (this.#isAccessLogged()) this.log("info", "request ended", { ...known(facts), ...answer });
   }
 
   requestEnded(pool: string | null, status: number): void {
@@ -127,7 +119,12 @@ export class Reporter {
     else known.roundTripsMs.push(roundTripMs);
   }
 
-  /** The access line. */
+  /** The access line at a connection's start. */
+  connectionOpened({ pool, backend }: Grant, facts: LogFields): void {
+    if (this.#isAccessLogged()) this.log("info", "connection opened", { pool, backend, ...facts });
+  }
+
+  /** The access line at its end. */
   connectionEnded(
     { pool, backend }: Grant,
     facts: LogFields,
@@ -161,4 +158,8 @@ export class Reporter {
       ...(refusal.code === "internal" && cause instanceof Error ? { stack: cause.stack } : {}),
     });
   }
+}
+
+function known({ pool, ...facts }: RequestFacts): LogFields {
+  return { ...facts, pool: pool ?? undefined };
 }

@@ -9,13 +9,14 @@ import type { Grant } from "../shared-memory/channel.ts";
 import { checkUpgradeRequest, joinedHeader } from "../ws/handshake.ts";
 import type { AdmissionDesk } from "./admission-desk.ts";
 import { affinityCookie, affinitySetCookie } from "./affinity-cookie.ts";
+import { addressOf } from "./client-address.ts";
 import type { Connections } from "./connections.ts";
 import { dialWithRetries } from "./dial-with-retries.ts";
 import { identify, locate } from "./identify.ts";
 import { PendingClient } from "./pending-client.ts";
 import { refuseByClose } from "./refuse-by-close.ts";
 import { passAnswer, refuseUpgrade } from "./refuse.ts";
-import type { Reporter } from "./reporter.ts";
+import type { Reporter, RequestFacts } from "./reporter.ts";
 import { requestIdOf } from "./request-id.ts";
 import { parseTarget, type RequestTarget } from "./routes.ts";
 import { isSecure } from "./secure-socket.ts";
@@ -43,14 +44,16 @@ export async function onUpgrade(
   const settings = context.settings();
   const pending = new PendingClient(socket, head);
   let grant: Grant | null = null;
-  let pool: string | null = null;
+  const facts: RequestFacts = { pool: null, address: addressOf(socket) };
   try {
     const target = parseUpgrade(request);
     const route = settings.routes.match(target);
-    pool = route.pool;
+    const { pool } = route;
+    Object.assign(facts, { pool, route: route.id });
     checkOrigin({ request, target, route, settings, reporter });
     const place = locate(request, socket, settings);
     const requestId = requestIdOf(request, place.isPeerTrusted);
+    Object.assign(facts, { address: place.address, requestId });
     const passport = await settings.credentials.check({
       request,
       target,
@@ -63,6 +66,8 @@ export async function onUpgrade(
     });
     const client = identify(request, place, settings, passport);
     const { tier, user } = client;
+    Object.assign(facts, { user, tier });
+    reporter.hints.look(request, pool, client, settings);
     grant = await desk.admit(
       {
         kind: "connection",
@@ -107,7 +112,7 @@ export async function onUpgrade(
   } catch (error) {
     const refusal = error instanceof Refusal ? error : new Refusal("internal", { cause: error });
     if (grant !== null) desk.release(grant, null);
-    reporter.upgradeRefused({ refusal, request, socket, pool });
+    reporter.upgradeRefused(refusal, request, facts);
     // A backend's own answer is already on its way.
     if (refusal.code === "backend_refused") return;
     const early = pending.release();
@@ -132,7 +137,7 @@ interface RoutedUpgrade {
 /** Throws Refusal `origin_not_allowed`. */
 function checkOrigin({ reporter, ...upgrade }: RoutedUpgrade & { readonly reporter: Reporter }): void {
   if (isOriginAllowed(upgrade)) return;
-  reporter.originRefused(upgrade.route, joinedHeader(upgrade.request.rawHeaders, "origin") ?? "");
+  reporter.hints.originRefused(upgrade.route, joinedHeader(upgrade.request.rawHeaders, "origin") ?? "");
   throw new Refusal("origin_not_allowed");
 }
 

@@ -115,6 +115,9 @@ export interface RoundTrips {
  */
 export type FailureKind = "connect" | "timeout" | "malformed" | "status" | "lost";
 
+/** `fix` is the YAML or the command that helps. */
+export type HintFields = LogFields & { readonly fix: string };
+
 /** Why the control plane ends a single connection. */
 export type CloseOrder = "abuse" | "admin" | "replaced" | "backend_draining" | "backend_lost";
 
@@ -215,7 +218,7 @@ export type ToControl =
       readonly type: "hint";
       readonly topic: string;
       readonly message: string;
-      readonly fields: LogFields;
+      readonly fields: HintFields;
     }
   | {
       readonly type: "log";

@@ -30,7 +30,7 @@ async function reach(weir: StartedWeir, headersOf: (n: number) => Headers): Prom
 const spread = ["a", "a", "b", "b", "c", "c"];
 
 function hints({ log }: StartedWeir) {
-  return log.entries.filter(({ message }) => message.startsWith("no affinity"));
+  return log.entries.filter(({ fields }) => fields["effect"] !== undefined);
 }
 
 test("clients of an untrusted forwarder are spread, and one warning says what to add", async () => {
@@ -42,7 +42,10 @@ test("clients of an untrusted forwarder are spread, and one warning says what to
   expect(hints(weir)).toMatchObject([
     {
       level: "warn",
-      fields: { pool: "chat", fix: expect.stringMatching(/^add "127\.\d+\.\d+\.\d+" to trustedProxies$/) },
+      fields: {
+        effect: "they count as one user, and have no affinity",
+        fix: expect.stringMatching(/^if it is a proxy of yours: trustedProxies: \["127\.\d+\.\d+\.\d+"\]$/),
+      },
     },
   ]);
 });

@@ -145,13 +145,15 @@ describe("X-Request-Id", () => {
     }
   });
 
-  test("stands in the access line", async () => {
+  test("stands in the access lines", async () => {
     const backend = await startEchoBackend();
     const weir = await startInFrontOf(backend.url);
     const { connection } = await openRaw(weir.url, { lines: ["X-Request-Id: follow-me"] });
     await connection.sendClose(1000);
-    const { message } = await weir.log.entry("it", ({ fields }) => fields["requestId"] === "follow-me");
-    expect(message).toBe("connection closed");
+    for (const line of ["connection opened", "connection closed"]) {
+      const { fields } = await weir.log.entry(line, ({ message }) => message === line);
+      expect(fields["requestId"]).toBe("follow-me");
+    }
   });
 });
 

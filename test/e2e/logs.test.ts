@@ -1,4 +1,4 @@
-// What the log says of what happens, and what the admin API answers of it.
+// The newest log entries, as the admin API answers them.
 import { describe, expect, test } from "vitest";
 
 import { startInFrontOf } from "../support/start-in-front.ts";

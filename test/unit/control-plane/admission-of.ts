@@ -28,7 +28,6 @@ const NOTHING_HAPPENS: AdmissionEvents = {
   replaced: () => expect.unreachable("nobody is replaced"),
   bucketsChanged: () => expect.unreachable("nothing is limited"),
   waited: () => expect.unreachable("nobody waits"),
-  affinityDenied: () => expect.unreachable("nobody shares an address"),
 };
 
 export function admissionOf(config: Config, options: FixtureOptions = {}): AdmissionFixture {

@@ -55,6 +55,7 @@ beforeEach(() => {
       onDeath: ({ serial }) => void told.push(["no more frames", serial]),
     },
     log: recordingLog((...line) => void told.push(line)),
+    hints: { give: (...hint) => void told.push(["hint", ...hint]) },
     observers: [recordingObserver()],
     close: (...ordered) => void told.push(["close", ...ordered]),
     now: () => 0,
@@ -171,16 +172,19 @@ describe("the dispatcher", () => {
     ]);
   });
 
-  test("hands on refusals, retries, requests and log lines", () => {
+  test("hands on refusals, retries, requests, hints and log lines", () => {
     const { thread } = fakeThread(1);
     dispatcher.onMessage(thread, { type: "upgrade-refused", pool: null, code: "no_route", status: 404 });
     dispatcher.onMessage(thread, { type: "dial-retried", pool: "chat" });
     dispatcher.onMessage(thread, { type: "request-ended", pool: "chat", status: 204 });
+    const hint = { topic: "a", message: "b", fields: { fix: "c" } };
+    dispatcher.onMessage(thread, { type: "hint", ...hint });
     dispatcher.onMessage(thread, { type: "log", level: "info", message: "hello", fields: { a: 1 } });
     expect(told).toEqual([
       ["refused", null, "no_route"],
       ["retried", "chat"],
       ["request", "chat", 204],
+      ["hint", "a", "b", { fix: "c" }],
       ["info", "hello", { a: 1 }],
     ]);
   });

@@ -1,6 +1,6 @@
 import { afterEach, describe, expect, test, vi } from "vitest";
 
-import { resolveMaxConnections } from "../../../src/control-plane/open-files.ts";
+import { hintAtOpenFiles, resolveMaxConnections } from "../../../src/control-plane/open-files.ts";
 
 afterEach(() => {
   vi.restoreAllMocks();
@@ -35,5 +35,47 @@ describe("limits.maxConnections", () => {
     const { excludeNetwork } = report;
     expect(resolveMaxConnections("auto")).toBeGreaterThan(1);
     expect(report.excludeNetwork).toBe(excludeNetwork);
+  });
+});
+
+function hintOf(configured: number | "auto", soft: number | string): unknown[] {
+  reportLimit(soft);
+  const given: unknown[] = [];
+  hintAtOpenFiles(configured, { give: (...hint) => void given.push(hint) });
+  return given;
+}
+
+describe("a hint at the limit of open files", () => {
+  test("is given where few connections fit, with the command that helps", () => {
+    expect(hintOf("auto", 1_024)).toEqual([
+      [
+        "open files",
+        "the open-file limit of 1024 allows 384 connections only",
+        {
+          fix: "ulimit -n 65536, LimitNOFILE=65536 in the systemd unit, or --ulimit nofile=65536 of Docker",
+        },
+      ],
+    ]);
+  });
+
+  test("is given where fewer fit than are configured", () => {
+    expect(hintOf(10_000, 20_000)).toEqual([
+      [
+        "open files",
+        "the open-file limit of 20000 is less than the 20256 that limits.maxConnections needs",
+        {
+          fix: "ulimit -n 20256, LimitNOFILE=20256 in the systemd unit, or --ulimit nofile=20256 of Docker",
+        },
+      ],
+    ]);
+  });
+
+  test.each([
+    ["auto", 65_536],
+    ["auto", "unlimited"],
+    [10_000, 20_256],
+    [100, 1_024],
+  ] as const)("is not given with %s and a limit of %s", (configured, soft) => {
+    expect(hintOf(configured, soft)).toEqual([]);
   });
 });

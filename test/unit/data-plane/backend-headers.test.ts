@@ -52,6 +52,7 @@ function linesFor(asked: Asked): [name: string, value: string][] {
       isPeerTrusted: asked.isPeerTrusted ?? false,
       address: "192.0.2.1",
       user: "ip:192.0.2.1",
+      isForwardedByStranger: false,
       isSharedAddress: false,
       network: "192.0.2.0/24",
       tier: "default",
