@@ -19,6 +19,7 @@ import { limitsOf } from "./connection-limits.ts";
 import type { ConnectionObserver } from "./connection-options.ts";
 import type { AdmittedUpgrade, Dialed } from "./dial-with-retries.ts";
 import { Keepalive } from "./keepalive.ts";
+import { LimitedNews } from "./limited-news.ts";
 import { PacedCloses } from "./paced-closes.ts";
 import type { Reporter } from "./reporter.ts";
 import type { Taps } from "./taps.ts";
@@ -55,6 +56,7 @@ export interface OpenConnection {
   buckets: BucketCells;
   /** Messages above a limit, whatever was done with them. */
   limited: number;
+  readonly limitedNews: LimitedNews;
 }
 
 const LIMITED_COUNTER = {
@@ -128,6 +130,7 @@ export class Connections implements ConnectionObserver {
       notices: new ClientNotices(joinedHeader(dialed.rawHeaders, "sec-websocket-protocol") ?? null),
       buckets: dialed.grant.buckets,
       limited: 0,
+      limitedNews: new LimitedNews(),
     };
     this.#open.set(dialed.grant.id, open);
     this.#options.reporter.connectionOpened(dialed.grant, open.facts);
@@ -201,10 +204,13 @@ export class Connections implements ConnectionObserver {
     const cell = grant.counterSlot + LIMITED_COUNTER[action];
     this.#options.cells[cell] = (this.#options.cells[cell] ?? 0) + messages;
     open.limited += messages;
-    if (action === "log") this.#options.reporter.messagesOverLimit(grant, { ...open.facts, messages });
+    const { reporter, settings } = this.#options;
+    const nowMs = performance.now();
+    const told = action === "log" ? open.limitedNews.add(messages, nowMs) : null;
+    if (told !== null) reporter.messagesOverLimit(grant, { ...open.facts, messages: told });
     if (action !== "drop") return;
-    this.#options.reporter.messagesDropped(grant.id, messages, open.facts);
-    const text = open.notices.limited(this.#noticesOf(open), retryAfterMs, performance.now());
+    if (settings().config.limits.abuse !== null) reporter.messagesDropped(grant.id, messages, open.facts);
+    const text = open.notices.limited(this.#noticesOf(open), retryAfterMs, nowMs);
     if (text !== null) open.connection.notify(text);
   }
 
