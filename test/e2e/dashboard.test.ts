@@ -259,8 +259,11 @@ describe.skipIf(isMissing(chromium))("the dashboard", () => {
     const dashboard = await openDashboard(await newPage(), first.adminUrl);
     await dashboard.untilLive();
     await first.weir.close();
-    await dashboard.untilText("#link-text", /^Disconnected: .+\. Again in \d+ s$/);
+    await dashboard.untilText("#link-text", /^Disconnected: .+$/);
+    await dashboard.untilText("#link-countdown", /^again in \d+ s$/);
     expect(await dashboard.page.locator("#page").getAttribute("data-state")).toBe("stale");
+    await dashboard.page.setViewportSize({ width: 320, height: 740 });
+    expect(await widthOf(dashboard)).toBe(320);
     const bind = new URL(first.adminUrl).host;
     await startBusy({ admin: { bind }, limits: { maxConnections: 77 } });
     await dashboard.page.getByRole("button", { name: "Retry now" }).click();

@@ -27,6 +27,16 @@ function rowOf(section: string, name: string): string {
   return rows[0] ?? "";
 }
 
+test("what clients make of each stands in the README (else: WRITE_README=1 npm test -- test/e2e/client-reactions.test.ts)", () => {
+  const [, table = ""] = readme.split("<!-- reactions:begin -->");
+  const told = [
+    ...Object.entries(ERRORS).flatMap(([code, { closeCode }]) => (closeCode === null ? [] : [code])),
+    ...Object.values(CLOSE_REASONS).flatMap(({ client, text }) => (client === "cut" ? [] : [text])),
+  ];
+  const [held = ""] = table.split("<!-- reactions:end -->");
+  expect(told.filter((one) => !held.includes(`\`${one}\``))).toEqual([]);
+});
+
 describe("errors", () => {
   test.for(Object.entries(ERRORS))("%s stands in the README with its status", ([code, { status }]) => {
     expect(rowOf("When an upgrade is refused", code)).toContain(status === null ? code : String(status));

@@ -2,6 +2,9 @@
 
 const TOKEN_KEY = "weir.token";
 
+/** A Weir that hangs counts as one that is gone. */
+const ANSWER_TIMEOUT_MS = 10_000;
+
 /** An answer other than 2xx, or none (status 0). */
 export class RequestError extends Error {
   /**
@@ -45,6 +48,7 @@ export async function request(method, path, body) {
   /** @type {RequestInit} */
   const options = {
     method,
+    signal: AbortSignal.timeout(ANSWER_TIMEOUT_MS),
     headers: {
       ...(value === null ? {} : { Authorization: `Bearer ${headerText(value)}` }),
       ...(body === undefined ? {} : { "Content-Type": "application/json" }),

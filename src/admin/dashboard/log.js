@@ -23,6 +23,8 @@ export class Log {
   #isPaused = false;
   /** Id of the newest entry that was shown or filtered out. */
   #lastId = 0;
+  /** What the stream brought last, since an answer under way does not have it yet. @type {LogEntry[]} */
+  #recent = [];
   /** Of the request under way: an older one's answer comes too late. */
   #query = 0;
   #onError;
@@ -44,12 +46,18 @@ export class Log {
   /** A stream begins: it tells everything again, and ids start anew where Weir did. */
   restart() {
     this.#lastId = 0;
+    this.#recent = [];
     if (!this.#isPaused) this.#list.replaceChildren();
   }
 
   /** @param {readonly LogEntry[]} entries newest last */
   add(entries) {
-    if (this.#isPaused) return;
+    this.#recent = [...this.#recent, ...entries].slice(-SHOWN_ENTRIES);
+    if (!this.#isPaused) this.#show(entries);
+  }
+
+  /** @param {readonly LogEntry[]} entries newest last */
+  #show(entries) {
     for (const entry of entries) {
       if (entry.id <= this.#lastId) continue;
       this.#lastId = entry.id;
@@ -79,17 +87,10 @@ export class Log {
       this.#lastId = 0;
       this.#list.replaceChildren();
       this.#show(entries);
+      if (!this.#isPaused) this.#show(this.#recent);
     } catch (error) {
       this.#onError(error instanceof Error ? error.message : String(error));
     }
-  }
-
-  /** @param {readonly LogEntry[]} entries */
-  #show(entries) {
-    const wasPaused = this.#isPaused;
-    this.#isPaused = false;
-    this.add(entries);
-    this.#isPaused = wasPaused;
   }
 
   /** @param {LogEntry} entry */

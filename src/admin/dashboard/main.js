@@ -66,15 +66,15 @@ function onState(state) {
   showLink();
 }
 
-/** Once a second as well, for the time that is left. */
 function showLink() {
-  setText(byId("link-text"), linkText());
+  setText(byId("link-text"), link.kind === "lost" ? `Disconnected: ${link.why}` : LINK_TEXTS[link.kind]);
+  showCountdown();
 }
 
-function linkText() {
-  if (link.kind !== "lost") return LINK_TEXTS[link.kind];
-  const seconds = Math.max(0, Math.ceil((link.retryAtMs - Date.now()) / 1000));
-  return `Disconnected: ${link.why}. Again in ${seconds} s`;
+/** Once a second; apart from the text, which is read out when it changes. */
+function showCountdown() {
+  const left = link.kind === "lost" ? Math.max(0, Math.ceil((link.retryAtMs - Date.now()) / 1000)) : null;
+  setText(byId("link-countdown"), left === null ? "" : `again in ${left} s`);
 }
 
 /** @param {boolean} isWrong */
@@ -90,8 +90,9 @@ byId("token-form").addEventListener("submit", () => {
   keepToken(byId("token", HTMLInputElement).value);
   void stream.connect();
 });
+byId("ban-cancel").addEventListener("click", () => byId("ban-dialog", HTMLDialogElement).close("cancel"));
 retry.addEventListener("click", () => void stream.connect());
 window.addEventListener("online", () => void stream.connect());
 enableLookup();
-setInterval(showLink, 1_000);
+setInterval(showCountdown, 1_000);
 void stream.connect();

@@ -27,6 +27,7 @@ export class Verdict {
     document.title = health.verdict === "ok" ? "Weir" : `${title} – Weir`;
     setText(this.#since, `for ${duration(seconds)}`);
     this.#reasons.update(health.reasons);
+    byId("verdict-fine").hidden = health.reasons.length > 0;
     setText(byId("version"), status.version);
     this.#facts.update(factsOf(status));
   }
