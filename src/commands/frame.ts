@@ -1,8 +1,9 @@
 // One frame of `weir top`: as many lines of the overview as a window has room for.
 
 import type { Status } from "../admin/status.ts";
+import type { BusyUser } from "../control-plane/oversight.ts";
 import { type Line, piece } from "./lines.ts";
-import { type BusyUser, poolLines, summaryLines, userLines } from "./overview.ts";
+import { poolLines, summaryLines, userLines } from "./overview.ts";
 
 /** What the stream tells once a second. */
 export interface News {

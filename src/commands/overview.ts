@@ -2,20 +2,9 @@
 
 import type { PoolView } from "../admin/api/pools.ts";
 import type { Status } from "../admin/status.ts";
+import type { BusyUser } from "../control-plane/oversight.ts";
 import { count, latency, share, size, span } from "./figures.ts";
 import { bar, type Line, piece, type Piece, table } from "./lines.ts";
-
-/** One of the users with the most traffic, as the stream tells of it. */
-export interface BusyUser {
-  readonly user: string;
-  readonly tier: string;
-  readonly connections: number;
-  readonly messagesPerSecond: number;
-  readonly bytesPerSecond: number;
-  readonly limitedPerSecond: number;
-  readonly buckets: readonly { readonly tokens: number; readonly burst: number }[];
-  readonly banned: boolean;
-}
 
 interface OverviewOptions {
   /** Where Weir is, as the person wrote it. */

@@ -174,7 +174,6 @@ export class Admission {
       if (pool === undefined || typeof backend === "string") return { refused: "no_backend" };
       return { grant: this.#grantRequest(request, pool, backend) };
     }
-    if (this.#options.overload.refuses(request.tier)) return { refused: "overloaded" };
     const full = this.#caps.exceededBy(request.tier, this.#places.countOfUser(request.user));
     if (full === "user_full" && this.#tiers[request.tier]?.userFull === "close-stalest") {
       return this.#replaceStalest(worker, request) ? null : { refused: full };
@@ -288,10 +287,11 @@ export class Admission {
     this.#pace.stop();
   }
 
-  /** Whatever there is room for. */
-  #refusesAnyway({ user }: AdmitRequest): ErrorCode | null {
+  /** Whatever there is room for. A plain request that goes on to another backend is no new work. */
+  #refusesAnyway({ user, tier, tried }: AdmitRequest): ErrorCode | null {
     if (this.bans.isBanned(user, this.#options.now())) return "banned";
-    return this.#isDraining ? "draining" : null;
+    if (this.#isDraining) return "draining";
+    return tried.length === 0 && this.#options.overload.refuses(tier) ? "overloaded" : null;
   }
 
   /** Whether a connection of the user makes room; the upgrade waits until it is gone. */
@@ -311,7 +311,6 @@ export class Admission {
   /** A plain request that goes on to another backend was let in already. */
   #refuseRequest(request: AdmitRequest): ErrorCode | null {
     if (request.tried.length > 0) return null;
-    if (this.#options.overload.refuses(request.tier)) return "overloaded";
     return this.#options.buckets.takeRequest(request) ? null : "request_limited";
   }
 

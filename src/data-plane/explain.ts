@@ -45,12 +45,22 @@ export async function explain(asked: AskedRequest, settings: Settings): Promise<
     const place = locate(request, { remoteAddress: asked.peer || undefined }, settings);
     const { unasked, ...proof } = await settings.credentials.foresee({ request, route });
     const client = identify(request, place, settings, proof);
-    known = { ...known, unasked, client: explainClient(client, request, settings) };
+    known = {
+      ...known,
+      unasked: [...unasked, ...unshown(settings)],
+      client: explainClient(client, request, settings),
+    };
     return { ...known, admit: admitRequest(client, { request, isUpgrade }, route, settings) };
   } catch (error) {
     const refusal = error instanceof Refusal ? error : new Refusal("internal", { cause: error });
     return { ...known, refusal: explainRefusal(refusal) };
   }
+}
+
+/** What a client could show, and a question cannot. */
+function unshown({ config: { identity } }: Settings): string[] {
+  const isAsked = [...identity.user, ...identity.tier].some(({ kind }) => kind === "certificate");
+  return isAsked ? ["a client certificate, which a question cannot show"] : [];
 }
 
 function admitRequest(

@@ -4,6 +4,7 @@ import * as fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import type { Status } from "../../../src/admin/status.ts";
 import { frameOf, type News } from "../../../src/commands/frame.ts";
+import type { BusyUser } from "../../../src/control-plane/oversight.ts";
 import { type Line, textOf } from "../../../src/commands/lines.ts";
 import { widthOf } from "../../../src/commands/plain-text.ts";
 
@@ -82,7 +83,7 @@ function traffic(base: number): Status["totals"] {
   };
 }
 
-const busy = {
+const busy: BusyUser = {
   user: "user-1",
   tier: "vip",
   connections: 3,
@@ -90,8 +91,8 @@ const busy = {
   bytesPerSecond: 2_048,
   limitedPerSecond: 9,
   buckets: [
-    { tokens: 30, burst: 40 },
-    { tokens: 5, burst: 40 },
+    { of: "tier", tokens: 30, burst: 40, ratePerSecond: 10 },
+    { of: "bytes", tokens: 5, burst: 40, ratePerSecond: 10 },
   ],
   banned: false,
 };

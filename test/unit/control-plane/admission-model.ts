@@ -2,7 +2,9 @@
 // model-based test drives it beside the real one and compares them after every step.
 import { expect } from "vitest";
 
+import type { Config } from "../../../src/config/schema.ts";
 import type { Admission, Decision } from "../../../src/control-plane/admission.ts";
+import { foresee, type Foresight } from "../../../src/control-plane/foresight.ts";
 import { type AdmissionFixture, admissionOf, reconfigure } from "./admission-of.ts";
 import { configOfPools, type PoolInput } from "./config-of-pools.ts";
 import { requestOf } from "./request-of.ts";
@@ -52,24 +54,40 @@ export class AdmissionModel {
 /** The real one, checked against the model after each step. */
 export class AdmissionUnderTest {
   readonly #fixture: AdmissionFixture;
+  #config: Config;
 
   constructor(pools: Pools, maxConnections: number) {
-    this.#fixture = admissionOf(configOfPools(pools), { maxConnections });
+    this.#config = configOfPools(pools);
+    this.#fixture = admissionOf(this.#config, { maxConnections });
   }
 
   get admission(): Admission {
     return this.#fixture.admission;
   }
 
+  /** What was foreseen of the upgrade is what becomes of it. */
   admit(worker: number, id: number, pool: string): Decision {
-    const decision = this.admission.admit(worker, requestOf({ id, pool }));
+    const request = requestOf({ id, pool });
+    const foreseen = foresee(this.#config, this.admission, request);
+    const decision = this.admission.admit(worker, request);
     if (decision === null) throw new Error("admission let an upgrade wait without a pace");
+    expectForeseen(foreseen, decision);
     return decision;
   }
 
   configure(pools: Pools, maxConnections: number): void {
-    reconfigure(this.#fixture, configOfPools(pools), maxConnections);
+    this.#config = configOfPools(pools);
+    reconfigure(this.#fixture, this.#config, maxConnections);
   }
+}
+
+function expectForeseen({ refusal, pool }: Foresight, decision: Decision): void {
+  expect(refusal).toBe("refused" in decision ? decision.refused : null);
+  if ("refused" in decision) return;
+  const { backend } = decision.grant;
+  const able = pool?.backends.filter(({ obstacle }) => obstacle === null).map(({ id }) => id);
+  expect(able).toContain(backend);
+  if (pool?.choice) expect(backend).toBe(pool.choice);
 }
 
 /** Every count equals the model's, and nothing is remembered of backends that are gone and empty. */
