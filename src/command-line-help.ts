@@ -16,6 +16,8 @@ Talking to a Weir that runs:
 
   weir status [--json]                what it does at the moment
   weir top [--once]                   the same, live; q or Ctrl-C ends it
+  weir tap --user USER | --connection ID [--json]
+                                      frames as they pass: their headers, never their payload
   weir explain URL [-H "NAME: VALUE"] [--from ADDRESS] [--json]
                                       what would become of a request: route, user, limits, backend
   weir drain POOL/BACKEND [--wait[=DURATION]]

@@ -15,6 +15,7 @@ export type Command =
 export type RemoteCommand = { readonly remote: RemoteOptions } & (
   | { readonly name: "status"; readonly json: boolean }
   | { readonly name: "top"; readonly once: boolean }
+  | { readonly name: "tap"; readonly only: TapFilter; readonly json: boolean }
   | { readonly name: "explain"; readonly question: Question; readonly json: boolean }
   | { readonly name: "drain"; readonly backend: BackendName; readonly waitMs: number | null }
   | { readonly name: "activate"; readonly backend: BackendName }
@@ -32,6 +33,12 @@ export interface RemoteOptions {
 export interface BackendName {
   readonly pool: string;
   readonly id: string;
+}
+
+/** Whose frames; one of the two. */
+export interface TapFilter {
+  readonly user: string | null;
+  readonly connection: string | null;
 }
 
 /** A request that nobody sends. */
@@ -75,6 +82,8 @@ const OPTIONS = {
   once: { type: "boolean" },
   wait: { type: "boolean" },
   takeover: { type: "boolean" },
+  user: { type: "string" },
+  connection: { type: "string" },
   header: { type: "string", short: "H", multiple: true },
   from: { type: "string" },
   help: { type: "boolean", short: "h" },
@@ -101,6 +110,7 @@ const COMMANDS: Readonly<Record<string, CommandShape>> = {
   schema: { options: [] },
   status: { options: ["json", ...REMOTE] },
   top: { options: ["once", ...REMOTE] },
+  tap: { options: ["user", "connection", "json", ...REMOTE] },
   explain: { options: ["header", "from", "json", ...REMOTE], operand: "URL" },
   drain: { options: ["wait", ...REMOTE], operand: "POOL/BACKEND" },
   activate: { options: [...REMOTE], operand: "POOL/BACKEND" },
@@ -163,6 +173,8 @@ function remoteCommand(command: string, values: Values, operand: string): Remote
       return { name: "status", remote, json: values.json.length > 0 };
     case "top":
       return { name: "top", remote, once: values.once.length > 0 };
+    case "tap":
+      return { name: "tap", remote, only: tapFilter(values), json: values.json.length > 0 };
     case "explain": {
       const question = { url: operand, headers: values.header, from: single("from", values) };
       return { name: "explain", remote, question, json: values.json.length > 0 };
@@ -190,6 +202,13 @@ function remoteOptions(values: Values): RemoteOptions {
   const tokenFile = single("token-file", values);
   if (token !== null && tokenFile !== null) fail("--token and --token-file exclude each other");
   return { admin: single("admin", values), token, tokenFile };
+}
+
+function tapFilter(values: Values): TapFilter {
+  const only = { user: single("user", values), connection: single("connection", values) };
+  if (only.user !== null && only.connection !== null) fail("--user and --connection exclude each other");
+  if (only.user === null && only.connection === null) fail("tap needs --user USER or --connection ID");
+  return only;
 }
 
 /** A pool's name has no slash, the id of a backend may: that of a Unix socket is its path. */

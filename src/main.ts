@@ -42,6 +42,7 @@ async function main(args: readonly string[]): Promise<void> {
     case "run":
       await run(command);
       return;
+    case "tap":
     case "explain":
     case "status":
     case "top":

@@ -16,6 +16,11 @@ interface StreamOptions {
   readonly silenceMs: number | null;
 }
 
+interface StreamEnd {
+  /** 1006 where Weir, or the way to it, is gone. */
+  readonly code: number;
+}
+
 const OPEN_TIMEOUT_MS = 5_000;
 
 /** An answer that is longer is not Weir's. */
@@ -23,12 +28,12 @@ const MAX_ANSWER_BYTES = 64 * 1_024;
 
 export class AdminStream {
   readonly #socket: WebSocket;
-  readonly #ended: Promise<void>;
+  readonly #ended: Promise<StreamEnd>;
   #watchdog: NodeJS.Timeout | null = null;
 
   private constructor(socket: WebSocket, { onMessage, silenceMs }: StreamOptions) {
     this.#socket = socket;
-    const { promise, resolve } = Promise.withResolvers<void>();
+    const { promise, resolve } = Promise.withResolvers<StreamEnd>();
     this.#ended = promise;
     const expectMore = (): void => {
       if (this.#watchdog !== null) clearTimeout(this.#watchdog);
@@ -39,9 +44,9 @@ export class AdminStream {
       const message = parsed(textOf(data));
       if (message !== undefined) onMessage(message);
     });
-    socket.on("close", () => {
+    socket.on("close", (code) => {
       if (this.#watchdog !== null) clearTimeout(this.#watchdog);
-      resolve();
+      resolve({ code });
     });
     expectMore();
   }
@@ -75,7 +80,7 @@ export class AdminStream {
   }
 
   /** Resolves when it has ended, whoever ended it. */
-  get ended(): Promise<void> {
+  get ended(): Promise<StreamEnd> {
     return this.#ended;
   }
 

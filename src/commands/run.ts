@@ -10,6 +10,7 @@ import type { Output } from "./output.ts";
 import { reload } from "./reload.ts";
 import { type Remote, resolveRemote } from "./remote.ts";
 import { status } from "./status.ts";
+import { tap } from "./tap.ts";
 import { top, topOnce } from "./top.ts";
 
 /** Cells of a line where no terminal says how many it has. */
@@ -44,6 +45,8 @@ async function runWith(
     case "top":
       if (command.once || !process.stdout.isTTY) return await topOnce(remote, width(), output);
       return await top(remote, isColoured);
+    case "tap":
+      return await tap(remote, command, output);
     case "explain": {
       const view = { width: width(), isStyled: isColoured, json: command.json };
       return await explain(client, command.question, view, output);
