@@ -242,6 +242,7 @@ export class Weir {
         admission: this.#admission,
         buckets: userBuckets,
         questions,
+        log,
         threads: this.#workers,
         now: () => clock.nowMs(),
       }),
@@ -421,7 +422,7 @@ export class Weir {
   }
 
   #close(serial: number, id: number, reason: CloseOrder): void {
-    this.#workers.find(serial)?.channel.post({ type: "close", id, reason, goodbye: null });
+    this.#workers.find(serial)?.channel.post({ type: "close", id, reason, words: null });
   }
 
   /** Forgets what time has settled: bans, violations, buckets that are full again. And looks how all is doing. */

@@ -75,6 +75,7 @@ export class Admin {
         return { type: "status", status: status(), busiest };
       },
       logs,
+      log: parts.log,
     });
     const sockets = new Sockets([stream.endpoint, tapEndpoint(parts)]);
     this.#server = new AdminServer(config, {

@@ -53,7 +53,14 @@ export class AdminServer {
     });
     this.#server.maxConnections = MAX_SOCKETS;
     this.#server.on("request", (request, response) => void this.#onRequest(request, response));
-    this.#server.on("upgrade", (request, socket, head) => void this.#onUpgrade(request, socket, head));
+    this.#server.on(
+      "upgrade",
+      (request, socket, head) =>
+        void this.#onUpgrade(request, socket, head).catch((error: unknown) => {
+          this.#logMistake(error);
+          socket.destroy();
+        }),
+    );
   }
 
   /** For requests from now on; `bind` is as it was. */
@@ -168,9 +175,13 @@ export class AdminServer {
 
   #answerOf(error: unknown): Answer {
     if (error instanceof ApiError) return refusal(error.status, error.code, error.message, error.headers);
+    this.#logMistake(error);
+    return refusal(500, "internal", "internal error");
+  }
+
+  #logMistake(error: unknown): void {
     const stack = error instanceof Error ? error.stack : String(error);
     this.#sources.log.error("admin request failed", { error: stack });
-    return refusal(500, "internal", "internal error");
   }
 
   /** Null where the request may go on. */
@@ -183,7 +194,7 @@ export class AdminServer {
 
 /** Null where it is not a path. */
 function urlOf({ url: target = "" }: http.IncomingMessage): URL | null {
-  return target.startsWith("/") ? URL.parse(target, "http://admin") : null;
+  return /^\/(?!\/)/.test(target) ? URL.parse(target, "http://admin") : null;
 }
 
 /** Undefined where there is none. Throws ApiError (400, 413). */

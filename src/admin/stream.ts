@@ -3,6 +3,7 @@
 
 import type { WebSocket } from "ws";
 import type { LogBuffer } from "../log-buffer.ts";
+import type { Log } from "../log.ts";
 import type { SocketEndpoint } from "./sockets.ts";
 
 const INTERVAL_MS = 1_000;
@@ -16,9 +17,10 @@ const MAX_SKIPPED = 30;
 const MAX_LOG_ENTRIES = 200;
 
 interface StreamSources {
-  /** What is sent next; never rejects. */
+  /** What is sent next. */
   readonly message: () => Promise<object>;
   readonly logs: Pick<LogBuffer, "after" | "lastId">;
+  readonly log: Log;
 }
 
 interface Listener {
@@ -71,10 +73,15 @@ export class Stream {
     // One that takes longer than a second is not begun again.
     if (this.#isMaking) return;
     this.#isMaking = true;
-    const message = await this.#sources.message();
-    this.#isMaking = false;
-    this.#latest = { bytes: Buffer.from(JSON.stringify(message)), madeAtMs: performance.now() };
-    this.#send(this.#listeners);
+    try {
+      const message = await this.#sources.message();
+      this.#latest = { bytes: Buffer.from(JSON.stringify(message)), madeAtMs: performance.now() };
+      this.#send(this.#listeners);
+    } catch (error) {
+      this.#sources.log.error("the status stream failed", { error: String(error) });
+    } finally {
+      this.#isMaking = false;
+    }
   }
 
   #send(listeners: Iterable<Listener>): void {

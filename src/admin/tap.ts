@@ -7,6 +7,7 @@ import type { Taps, TapTarget } from "../control-plane/taps.ts";
 import type { Log } from "../log.ts";
 import type { TappedBatch } from "../shared-memory/tapped-frame.ts";
 import { ApiError } from "./api/endpoint.ts";
+import { checkedUser } from "./api/user-name.ts";
 import type { SocketEndpoint } from "./sockets.ts";
 
 const MAX_TAPS = 16;
@@ -57,7 +58,7 @@ function targetOf(
   if ((user === null) === (connection === null)) {
     throw new ApiError(400, "bad_request", "either user or connection says what to tap");
   }
-  if (user !== null) return { user };
+  if (user !== null) return { user: checkedUser(user) };
   const place = parseConnectionId(connection ?? "");
   if (place === null || !oversight.hasConnection(place)) {
     throw new ApiError(404, "not_found", "no such connection");

@@ -1,7 +1,8 @@
 // What an administrator sees of users and connections, and does to them. Who holds which place the control
 // plane knows; what passes there, its thread is asked.
 
-import type { Goodbye } from "../shared-memory/channel.ts";
+import type { Log } from "../log.ts";
+import type { CloseWords } from "../shared-memory/channel.ts";
 import { type ConnectionFacts, type UserTraffic, weightOf } from "../shared-memory/questions.ts";
 import type { Admission } from "./admission.ts";
 import type { Ban } from "./bans.ts";
@@ -62,6 +63,7 @@ interface OversightOptions {
   readonly admission: Pick<Admission, "places" | "bans" | "pools">;
   readonly buckets: Pick<UserBuckets, "levels">;
   readonly questions: Pick<Questions, "ask">;
+  readonly log: Log;
   readonly threads: { readonly all: Iterable<Thread>; find(serial: number): Thread | undefined };
   /** Milliseconds on the shared clock. */
   readonly now: () => number;
@@ -118,11 +120,15 @@ export class Oversight {
   }
 
   /** Returns whether there is such a connection. */
-  closeConnection(id: string, goodbye: Goodbye | null): boolean {
+  closeConnection(id: string, words: CloseWords | null): boolean {
     const parsed = parseConnectionId(id);
     const place = parsed === null ? undefined : this.#options.admission.places.find(parsed.worker, parsed.id);
     if (place === undefined || !isOpen(place)) return false;
-    this.#close(place, goodbye);
+    this.#close(place, words);
+    this.#options.log.info("connection closed by an administrator", {
+      connection: id,
+      user: place.request.user,
+    });
     return true;
   }
 
@@ -132,32 +138,39 @@ export class Oversight {
   }
 
   /** Returns how many are closed. */
-  closeUser(user: string, goodbye: Goodbye | null): number {
-    const places = this.#options.admission.places.ofUser(user).filter(isOpen);
-    for (const place of places) this.#close(place, goodbye);
-    return places.length;
+  closeUser(user: string, words: CloseWords | null): number {
+    const connections = this.#closeAllOf(user, words);
+    this.#options.log.info("user's connections closed by an administrator", { user, connections });
+    return connections;
   }
 
   /** Replaces a ban that there is, and closes the user's connections; those being dialled follow as they open. */
   ban(user: string, forMs: number, reason: string | null): { ban: BanView | null; closed: number } {
-    const { admission, now } = this.#options;
+    const { admission, log, now } = this.#options;
     admission.bans.set(user, { untilMs: now() + forMs, by: "admin", reason });
-    return { ban: this.#banOf(user), closed: this.closeUser(user, null) };
+    const closed = this.#closeAllOf(user, null);
+    log.info("user banned by an administrator", { user, banMs: forMs, reason, connections: closed });
+    return { ban: this.#banOf(user), closed };
   }
 
   /** Returns whether there was one. */
   liftBan(user: string): boolean {
-    const { bans } = this.#options.admission;
-    return bans.find(user, this.#options.now()) !== null && bans.lift(user);
+    const { admission, log, now } = this.#options;
+    const isLifted = admission.bans.find(user, now()) !== null && admission.bans.lift(user);
+    if (isLifted) log.info("ban lifted by an administrator", { user });
+    return isLifted;
   }
 
   /** Returns how many clients get it. */
   async notice(text: string, route: string | null, tier: string | null): Promise<number> {
-    const { threads, questions } = this.#options;
+    const { threads, questions, log } = this.#options;
     const answers = await Promise.all(
       Array.from(threads.all, (thread) => questions.ask(thread, { kind: "notice", text, route, tier })),
     );
-    return answers.reduce((sum, answer) => sum + (answer?.kind === "notice" ? answer.clients : 0), 0);
+    const counts = answers.map((answer) => (answer?.kind === "notice" ? answer.clients : 0));
+    const clients = counts.reduce((sum, count) => sum + count, 0);
+    log.info("notice sent by an administrator", { route, tier, clients });
+    return clients;
   }
 
   /** Those with the most traffic since this was asked before, the busiest first. */
@@ -218,9 +231,15 @@ export class Oversight {
     return views.flat();
   }
 
-  #close({ worker, request }: Place, goodbye: Goodbye | null): void {
+  #closeAllOf(user: string, words: CloseWords | null): number {
+    const places = this.#options.admission.places.ofUser(user).filter(isOpen);
+    for (const place of places) this.#close(place, words);
+    return places.length;
+  }
+
+  #close({ worker, request }: Place, words: CloseWords | null): void {
     const thread = this.#options.threads.find(worker);
-    thread?.channel.post({ type: "close", id: request.id, reason: "admin", goodbye });
+    thread?.channel.post({ type: "close", id: request.id, reason: "admin", words });
   }
 }
 

@@ -4,7 +4,7 @@
 import { randomBytes } from "node:crypto";
 import type { Socket } from "node:net";
 import type { OnExceed } from "../config/schema-limits.ts";
-import type { Goodbye as ClientGoodbye, ConnectionEnd, Grant } from "../shared-memory/channel.ts";
+import type { CloseWords, ConnectionEnd, Grant } from "../shared-memory/channel.ts";
 import { Counter } from "../shared-memory/counters.ts";
 import { buildCloseFrame, buildFrame } from "../ws/frame-builder.ts";
 import { CloseCode, MASKING_KEY_BYTES, Opcode, type ProtocolError } from "../ws/protocol.ts";
@@ -82,18 +82,18 @@ export class Connection implements PipeOwner {
    * Weir's own goodbye to both sides, as the table of reasons has it. At a shutdown a message in flight is
    * delivered whole before it, in its own time; else only a frame is.
    *
-   * @param goodbye what the client is told in place of that
+   * @param words what the client is told in place of that
    */
-  close(reason: CloseReasonName, goodbye: ClientGoodbye | null = null): void {
+  close(reason: CloseReasonName, words: CloseWords | null = null): void {
     if (this.#isLeaving) return;
     this.#isLeaving = true;
     if (reason === "draining") this.#unit = "message";
     const entry = CLOSE_REASONS[reason];
-    const client = goodbye?.code ?? this.#clientGoodbye(reason, entry.client);
+    const client = words?.code ?? this.#clientGoodbye(reason, entry.client);
     this.#endAs({ code: client === "cut" ? CloseCode.abnormal : client, by: entry.by, reason });
     // At a shutdown a message in flight may take until its deadline; the peers' time begins at our Close.
     if (reason !== "draining") this.#startCloseTimer();
-    this.#sayGoodbye(this.toClient, client, goodbye?.text ?? entry.text);
+    this.#sayGoodbye(this.toClient, client, words?.text ?? entry.text);
     this.#sayGoodbye(this.toBackend, entry.backend, "");
   }
 

@@ -5,7 +5,7 @@ import type { OnExceed } from "../config/schema-limits.ts";
 import type { NoticesConfig } from "../config/schema-routes.ts";
 import type { BucketView } from "../shared-memory/bucket-table.ts";
 import type { BufferedBytesCells } from "../shared-memory/buffered-bytes.ts";
-import type { BucketCells, ConnectionSummary, Goodbye, ToWorker } from "../shared-memory/channel.ts";
+import type { BucketCells, CloseWords, ConnectionSummary, ToWorker } from "../shared-memory/channel.ts";
 import type { SharedClock } from "../shared-memory/clock.ts";
 import { Counter } from "../shared-memory/counters.ts";
 import { canDropMessages } from "../ws/extensions.ts";
@@ -157,9 +157,9 @@ export class Connections implements ConnectionObserver {
     this.#limit(open);
   }
 
-  /** @param goodbye what the client is told in place of what the reason has */
-  close(id: number, reason: CloseReasonName, goodbye: Goodbye | null): void {
-    this.#open.get(id)?.connection.close(reason, goodbye);
+  /** @param words what the client is told in place of what the reason has */
+  close(id: number, reason: CloseReasonName, words: CloseWords | null): void {
+    this.#open.get(id)?.connection.close(reason, words);
   }
 
   /** Tells a client something, where its route has notices and its subprotocol bears them. Returns whether it does. */

@@ -47,7 +47,7 @@ export class PipeTap {
   }
 
   /** @param to what was read ends here, and `stop` says why */
-  onRead(bytes: Buffer, to: number, stop: ChunkRest["stop"] | "whole" | "more"): void {
+  onRead(bytes: Buffer, to: number, stop: ChunkRest["stop"]): void {
     const timeMs = Date.now();
     const read = bytes.subarray(0, to);
     this.#frames = [];

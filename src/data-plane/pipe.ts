@@ -305,7 +305,6 @@ export class Pipe implements GateOwner {
 
   /** The Close is the frame that was read last. */
   #receiveClose(bytes: Buffer): void {
-    if (this.#state === "discarding") this.#tap?.onLateClose(this.#scanner.payloadLength);
     this.closeReceived = parseClosePayload(this.#scanner.controlPayload(bytes));
     this.end();
     this.owner.onCloseReceived(this);
@@ -316,21 +315,27 @@ export class Pipe implements GateOwner {
     const scanner = this.#scanner;
     if (this.#state !== "finishing") return this.#lookForClose(bytes, 0);
     const { end, at, stop } = finishInFlight(scanner, bytes, this.#unit, this);
-    this.#tap?.onRead(bytes, at, stop);
+    if (stop === "own pong") this.#tap?.onRead(bytes, at, stop);
+    else this.#tap?.onRead(bytes, end, "end");
     this.#forwardPart(bytes, 0, end, 0);
     if (stop === "own pong") return this.#wait(bytes.subarray(at));
     if (stop === "more") return;
     if (scanner.isAtMessageBoundary) this.#writeText();
     this.#writeClose();
-    if (stop === "close") this.#receiveClose(bytes);
+    if (stop === "close") this.#receiveLateClose(bytes);
     else this.#lookForClose(bytes, at);
   }
 
   /** Behind our Close, nothing that the source sends is of interest but its own. */
   #lookForClose(bytes: Buffer, from: number): void {
-    if (findClose(this.#scanner, bytes, from)) this.#receiveClose(bytes);
+    if (findClose(this.#scanner, bytes, from)) this.#receiveLateClose(bytes);
     // A peer that is being closed is past being told of its errors.
     else if (this.#scanner.error !== null) this.end();
+  }
+
+  #receiveLateClose(bytes: Buffer): void {
+    this.#tap?.onLateClose(this.#scanner.payloadLength);
+    this.#receiveClose(bytes);
   }
 
   #writeText(): void {

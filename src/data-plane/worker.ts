@@ -96,7 +96,7 @@ class DataPlane {
       case "stop-listening":
         return void this.#stopListening();
       case "close":
-        return this.#connections.close(message.id, message.reason, message.goodbye);
+        return this.#connections.close(message.id, message.reason, message.words);
       case "tap":
         return this.#taps.add(message, this.#connections.entries());
       case "untap":

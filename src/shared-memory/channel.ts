@@ -122,7 +122,7 @@ export type HintFields = LogFields & { readonly fix: string };
 export type CloseOrder = "abuse" | "admin" | "replaced" | "backend_draining" | "backend_lost";
 
 /** What the client is told in place of what the order's reason has; null: just that. */
-export interface Goodbye {
+export interface CloseWords {
   readonly code: number | null;
   readonly text: string | null;
 }
@@ -152,7 +152,7 @@ export type ToWorker =
       readonly type: "close";
       readonly id: number;
       readonly reason: CloseOrder;
-      readonly goodbye: Goodbye | null;
+      readonly words: CloseWords | null;
     }
   /** `idPrefix` goes before the ids of the thread's connections, which are its own otherwise. */
   | { readonly type: "tap"; readonly id: number; readonly filter: TapFilter; readonly idPrefix: string }

@@ -263,6 +263,11 @@ describe("a ban by hand", () => {
     expect(await call(weir, "DELETE", "/users/ann/ban")).toEqual({ status: 200, body: { ban: null } });
     expect((await call(weir, "DELETE", "/users/ann/ban")).status).toBe(404);
     await openAs(weir, "ann");
+    const told = weir.log.entries.filter(({ message }) => message.endsWith("by an administrator"));
+    expect(told.map(({ message, fields }) => [message, fields])).toEqual([
+      ["user banned by an administrator", { user: "ann", banMs: 300_000, reason: "spam", connections: 1 }],
+      ["ban lifted by an administrator", { user: "ann" }],
+    ]);
   });
 
   test("may be made of who is not there, and replaced by a shorter one", async () => {

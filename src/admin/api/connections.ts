@@ -2,7 +2,7 @@
 
 import type { Oversight } from "../../control-plane/oversight.ts";
 import { ApiError, type ApiAnswer, type ApiRequest, type Endpoint } from "./endpoint.ts";
-import { goodbyeOf } from "./goodbye.ts";
+import { closeWordsOf } from "./close-words.ts";
 
 export interface ConnectionSources {
   readonly oversight: Pick<Oversight, "connections" | "closeConnection">;
@@ -18,7 +18,7 @@ export function connectionEndpoints({ oversight }: ConnectionSources): Endpoint[
       method: "DELETE",
       path: "/api/connections/:id",
       answer: ({ url }, names) => {
-        if (oversight.closeConnection(names("id"), goodbyeOf(url)))
+        if (oversight.closeConnection(names("id"), closeWordsOf(url)))
           return { status: 200, body: { closed: 1 } };
         throw new ApiError(404, "not_found", "no such connection");
       },

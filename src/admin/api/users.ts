@@ -4,17 +4,14 @@ import { z } from "zod";
 import { parseDuration } from "../../config/units.ts";
 import type { Oversight } from "../../control-plane/oversight.ts";
 import { ApiError, type ApiAnswer, type ApiRequest, type Endpoint, type Names } from "./endpoint.ts";
-import { goodbyeOf } from "./goodbye.ts";
+import { checkedUser } from "./user-name.ts";
+import { closeWordsOf } from "./close-words.ts";
 
 export interface UserSources {
   readonly oversight: Pick<Oversight, "user" | "closeUser" | "ban" | "liftBan">;
 }
 
 const DEFAULT_BAN = "1h";
-
-/** No user has a longer name, nor one with control characters or line ends: they would break a log or a terminal. */
-const MAX_USER_BYTES = 256;
-const UNUSABLE = /[\p{Cc}\p{Zl}\p{Zp}\p{Cs}]/u;
 
 const banSettings = z.strictObject({
   for: z.string().default(DEFAULT_BAN),
@@ -36,8 +33,8 @@ export function userEndpoints({ oversight }: UserSources): Endpoint[] {
       method: "DELETE",
       path: "/api/users/:user/connections",
       answer: ({ url }, names) => {
-        const goodbye = goodbyeOf(url);
-        return { status: 200, body: { closed: oversight.closeUser(userOf(names), goodbye) } };
+        const words = closeWordsOf(url);
+        return { status: 200, body: { closed: oversight.closeUser(userOf(names), words) } };
       },
     },
     {
@@ -80,7 +77,5 @@ function parsedDuration(text: string): number {
 }
 
 function userOf(names: Names): string {
-  const user = names("user");
-  if (Buffer.byteLength(user) <= MAX_USER_BYTES && !UNUSABLE.test(user)) return user;
-  throw new ApiError(400, "bad_request", "no user can have this name");
+  return checkedUser(names("user"));
 }

@@ -3,6 +3,7 @@ import { EventEmitter } from "node:events";
 import { afterEach, beforeEach, expect, test, vi } from "vitest";
 import type { WebSocket } from "ws";
 import { LogBuffer } from "../../../src/log-buffer.ts";
+import { recordingLog } from "../../support/recording-log.ts";
 import { Stream } from "../../../src/admin/stream.ts";
 
 class FakeWebSocket extends EventEmitter {
@@ -20,13 +21,20 @@ class FakeWebSocket extends EventEmitter {
 
 let made: number;
 let logs: LogBuffer;
+let told: string[];
+let isBroken: boolean;
 let stream: Stream;
 
 beforeEach(() => {
   vi.useFakeTimers();
   made = 0;
   logs = new LogBuffer();
-  stream = new Stream({ logs, message: () => Promise.resolve({ number: ++made }) });
+  told = [];
+  isBroken = false;
+  const log = recordingLog((level, message) => void told.push(`${level} ${message}`));
+  const message = (): Promise<object> =>
+    isBroken ? Promise.reject(new Error("broken")) : Promise.resolve({ number: ++made });
+  stream = new Stream({ logs, log, message });
 });
 
 afterEach(() => {
@@ -119,4 +127,14 @@ test("sends a client that is behind what it has missed of the log, once it reads
   socket.bufferedAmount = 0;
   await vi.advanceTimersByTimeAsync(1_000);
   expect(logMessages(socket)).toEqual([["one", "two"]]);
+});
+
+test("goes on after a message that could not be made", async () => {
+  const socket = await opened();
+  isBroken = true;
+  await vi.advanceTimersByTimeAsync(2_000);
+  expect(told).toEqual(["error the status stream failed", "error the status stream failed"]);
+  isBroken = false;
+  await vi.advanceTimersByTimeAsync(1_000);
+  expect(socket.sent).toEqual([{ number: 1 }, { number: 2 }]);
 });

@@ -213,6 +213,28 @@ describe("what is done with a frame", () => {
     expect(fixture.fates).toEqual([`${text} passed`, `${pong} consumed`, `${text} passed`, `${pong} passed`]);
   });
 
+  test("consumed: a Close that ends the message which Weir's own Close waits for", () => {
+    const fixture = new Fixture().tap().read(first);
+    fixture.pipe.close(bytesOf([{ opcode: close }]), "message");
+    fixture.read({ ...last, fin: false }, { opcode: ping }, { opcode: close });
+    expect(fixture.fates).toEqual([
+      `${binary} passed`,
+      `${continuation} passed`,
+      `${ping} passed`,
+      `${close} consumed`,
+    ]);
+  });
+
+  test("delayed, and told once: a Close behind what waits", () => {
+    const fixture = new Fixture().tap().limit(burstOf(1, "delay")).read(message, message, { opcode: close });
+    fixture.pipe.stop();
+    expect(fixture.fates).toEqual([
+      `${text} passed`,
+      `${text} delayed tier:guest`,
+      `${close} delayed tier:guest`,
+    ]);
+  });
+
   test("consumed: the peer's Close after Weir's own", () => {
     const fixture = new Fixture().tap();
     fixture.pipe.close(bytesOf([{ opcode: close }]), "frame");

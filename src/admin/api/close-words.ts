@@ -1,6 +1,6 @@
 // `?code=&reason=`: what clients that are closed by hand are told instead of `closed by administrator`.
 
-import type { Goodbye } from "../../shared-memory/channel.ts";
+import type { CloseWords } from "../../shared-memory/channel.ts";
 import { ApiError } from "./endpoint.ts";
 
 /** RFC 6455 §7.4: those of its codes that a server has reason to send by hand; from 3000 on they are anyone's. */
@@ -10,7 +10,7 @@ const SENDABLE = new Set([1000, 1001, 1008, 1011, 1012, 1013]);
 const MAX_CLOSE_REASON_BYTES = 123;
 
 /** Null where nothing is asked for. Throws ApiError. */
-export function goodbyeOf({ searchParams }: URL): Goodbye | null {
+export function closeWordsOf({ searchParams }: URL): CloseWords | null {
   const code = searchParams.get("code");
   const text = searchParams.get("reason");
   if (code === null && text === null) return null;
