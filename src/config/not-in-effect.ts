@@ -7,7 +7,6 @@ import type { Config } from "./schema.ts";
 
 /** `*` stands for a name, `[]` for an item of a list; everything below a key is meant as well. */
 export const NOT_IN_EFFECT = [
-  "listeners[].proxyProtocol",
   "listeners[].healthPath",
   "listeners[].allow",
   "listeners[].deny",

@@ -1,6 +1,8 @@
 // Who a client is at the address level: the peer of the socket, or whoever trusted proxies say it is.
 
 import net from "node:net";
+import { ipv4In } from "./identity-value.ts";
+import { remoteAddressOf } from "./socket-ends.ts";
 
 /** The addresses whose forwarded and identity headers are believed. */
 export class TrustedProxies {
@@ -20,10 +22,14 @@ export class TrustedProxies {
   }
 }
 
-/** An IPv4 address that arrived on an IPv6 socket (`::ffff:1.2.3.4`) in its own notation. */
+/**
+ * An IPv4 address that arrived on an IPv6 socket (`::ffff:1.2.3.4`, in any spelling) in its own notation; of an
+ * IPv6 address what lies beyond this machine, without the zone.
+ */
 export function plainAddress(address: string): string {
-  const lower = address.toLowerCase();
-  return lower.startsWith("::ffff:") && net.isIPv4(lower.slice(7)) ? lower.slice(7) : lower;
+  if (!address.includes(":")) return address;
+  const [lower = ""] = address.toLowerCase().split("%", 1);
+  return ipv4In(lower) ?? lower;
 }
 
 /**
@@ -52,6 +58,7 @@ function withoutPort(hop: string): string {
 }
 
 /** The peer's own, undefined on a Unix socket or once it is gone. */
-export function addressOf({ remoteAddress }: net.Socket): string | undefined {
-  return remoteAddress === undefined ? undefined : plainAddress(remoteAddress);
+export function addressOf(socket: net.Socket): string | undefined {
+  const address = remoteAddressOf(socket);
+  return address === undefined ? undefined : plainAddress(address);
 }

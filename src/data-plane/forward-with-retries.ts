@@ -14,6 +14,7 @@ import type { Forwarder } from "./forwarder.ts";
 import type { Client } from "./identify.ts";
 import type { Reporter } from "./reporter.ts";
 import { isSecure } from "./secure-socket.ts";
+import { localPortOf } from "./socket-ends.ts";
 import type { Settings } from "./settings.ts";
 
 /** A plain request that has its route and its client. */
@@ -90,7 +91,7 @@ function headersFor(routed: RoutedRequest, dialTarget: DialTarget): string[] {
     target: passport.target,
     dialTarget,
     isSecure: isSecure(socket),
-    localPort: socket.localPort ?? 0,
+    localPort: localPortOf(socket),
     trustedHeaders: settings.trustedHeaders,
     ownCookies: settings.affinityCookies,
     requestId,

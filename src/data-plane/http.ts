@@ -14,6 +14,7 @@ import type { Reporter, RequestFacts } from "./reporter.ts";
 import { requestIdOf } from "./request-id.ts";
 import { parseTarget, type RequestTarget } from "./routes.ts";
 import { isSecure } from "./secure-socket.ts";
+import { localPortOf } from "./socket-ends.ts";
 import type { Settings } from "./settings.ts";
 
 /** Counted as the status of a request whose client left before it had one; nginx's number for it. */
@@ -83,7 +84,7 @@ export class PlainRequests {
         route,
         client: place,
         isSecure: isSecure(request.socket),
-        localPort: request.socket.localPort ?? 0,
+        localPort: localPortOf(request.socket),
         requestId,
         onLeave: leaveNotice(response),
       });

@@ -9,6 +9,7 @@ import { clientAddress, plainAddress } from "./client-address.ts";
 import type { Proof } from "./credentials/credentials.ts";
 import type { NamedSource } from "./identity-sources.ts";
 import { ipUser, networkOf } from "./identity-value.ts";
+import { remoteAddressOf } from "./socket-ends.ts";
 import type { Settings } from "./settings.ts";
 
 /** What proxies usually add, whatever `clientIpHeader` is; the second is RFC 7239's. */
@@ -19,7 +20,7 @@ type PeerSocket = Partial<Pick<Socket, "remoteAddress" | "localAddress" | "destr
 
 /** Where a client is. */
 export interface ClientPlace {
-  /** The socket's peer; empty for a client on a Unix socket. */
+  /** The socket's peer, or whom a PROXY header names; empty for a client on a Unix socket. */
   readonly peer: string;
   /** The peer is one of `trustedProxies`: what its headers say of the client is believed. */
   readonly isPeerTrusted: boolean;
@@ -89,8 +90,9 @@ function isForwarding({ rawHeaders }: IncomingMessage, { clientIpHeader }: Confi
  * A client on a Unix socket has no address on either side. One that has reset its TCP socket has lost its
  * own only, while its last requests are still being read: it must not pass for the former, whom we trust.
  */
-function peerOf({ remoteAddress, localAddress, destroyed }: PeerSocket): string {
-  if (remoteAddress !== undefined) return plainAddress(remoteAddress);
-  if (destroyed || localAddress !== undefined) throw new Refusal("client_gone");
+function peerOf(socket: PeerSocket): string {
+  const address = remoteAddressOf(socket);
+  if (address !== undefined) return plainAddress(address);
+  if (socket.destroyed || socket.localAddress !== undefined) throw new Refusal("client_gone");
   return "";
 }

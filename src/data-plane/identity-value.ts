@@ -67,9 +67,18 @@ export function networkOf(address: string): string {
     .join(":")}::/48`;
 }
 
+/** The IPv4 address that an IPv6 one stands for; null where it is none of `::ffff:0:0/96`. */
+export function ipv4In(address: string): string | null {
+  // Most that are not can be told by looking.
+  if (!/ffff:/i.test(address)) return null;
+  const groups = ipv6Groups(address);
+  return isMapped(groups) ? groups.slice(6).flatMap(octets).join(".") : null;
+}
+
 function groupIPv6(address: string): string {
   const groups = ipv6Groups(address);
-  if (isMapped(groups)) return groups.slice(6).flatMap(octets).join(".");
+  const mapped = ipv4In(address);
+  if (mapped !== null) return mapped;
   // RFC 5952 §4.2 shortens the longest run of zeros: here always the one that ends the address.
   const end = groups.slice(0, 4).findLastIndex((group) => group !== 0) + 1;
   const network = groups.slice(0, end).map((group) => group.toString(16));

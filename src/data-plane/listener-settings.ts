@@ -2,13 +2,14 @@
 
 import type { Config, ListenerConfig } from "../config/schema.ts";
 import type { ReadFile } from "../config/tls-files.ts";
+import { TrustedProxies } from "./client-address.ts";
+import type { EntranceSettings } from "./entrance.ts";
 import { ListenerTls } from "./listener-tls.ts";
 import { ServerContexts } from "./server-contexts.ts";
 
 export interface ListenerSettings {
   readonly config: ListenerConfig;
-  /** Null without TLS. */
-  readonly tls: ListenerTls | null;
+  readonly entrance: EntranceSettings;
 }
 
 export class ListenersSettings {
@@ -21,18 +22,13 @@ export class ListenersSettings {
   }
 
   /** Makes a version ready, in the order of the listeners. Throws where a file cannot be read or used. */
-  prepare({ listeners, timeouts }: Config, readFile: ReadFile): readonly ListenerSettings[] {
-    return listeners.map((config, index) => {
-      const { tls: options } = config;
-      if (options === null) return { config, tls: null };
-      const certificates = namingListener(config, () => this.#contexts.load(options, readFile, index));
-      const tls = new ListenerTls({
-        config: options,
-        certificates,
-        ticketKeys: this.#ticketKeys,
-        handshakeTimeoutMs: timeouts.handshake,
-      });
-      return { config, tls };
+  prepare(config: Config, readFile: ReadFile): readonly ListenerSettings[] {
+    const trustedProxies = new TrustedProxies(config.trustedProxies);
+    const timeoutMs = config.timeouts.handshake;
+    return config.listeners.map((listener, index) => {
+      const proxies = listener.proxyProtocol ? trustedProxies : null;
+      const tls = this.#prepareTls(listener, index, timeoutMs, readFile);
+      return { config: listener, entrance: { tls, proxies, headerTimeoutMs: timeoutMs } };
     });
   }
 
@@ -50,7 +46,19 @@ export class ListenersSettings {
 
   setTicketKeys(keys: Uint8Array): void {
     this.#ticketKeys = Buffer.from(keys);
-    for (const { tls } of this.#current) tls?.setTicketKeys(this.#ticketKeys);
+    for (const { entrance } of this.#current) entrance.tls?.setTicketKeys(this.#ticketKeys);
+  }
+
+  #prepareTls(
+    listener: ListenerConfig,
+    index: number,
+    handshakeTimeoutMs: number,
+    readFile: ReadFile,
+  ): ListenerTls | null {
+    const { tls: config } = listener;
+    if (config === null) return null;
+    const certificates = namingListener(listener, () => this.#contexts.load(config, readFile, index));
+    return new ListenerTls({ config, certificates, ticketKeys: this.#ticketKeys, handshakeTimeoutMs });
   }
 }
 

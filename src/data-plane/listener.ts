@@ -76,8 +76,8 @@ export class Listener {
   }
 
   /** The size of a head holds for connections from now on, the times for those that are open, too. */
-  configure({ limits, timeouts }: Config, { tls }: ListenerSettings): void {
-    this.#entrance.configure(tls);
+  configure({ limits, timeouts }: Config, { entrance }: ListenerSettings): void {
+    this.#entrance.configure(entrance);
     const { maxHeaderSize } = limits;
     // The server's own field, which it gives each new connection's parser; its types do not have it.
     Object.assign(this.#server, { maxHeaderSize });

@@ -20,6 +20,7 @@ import type { Reporter, RequestFacts } from "./reporter.ts";
 import { requestIdOf } from "./request-id.ts";
 import { parseTarget, type RequestTarget } from "./routes.ts";
 import { isSecure } from "./secure-socket.ts";
+import { proxiedEndsOf } from "./socket-ends.ts";
 import type { Settings } from "./settings.ts";
 import { withProtocol, writeSwitchingProtocols } from "./switching-protocols.ts";
 
@@ -54,13 +55,14 @@ export async function onUpgrade(
     const place = locate(request, socket, settings);
     const requestId = requestIdOf(request, place.isPeerTrusted);
     Object.assign(facts, { address: place.address, requestId });
+    const localPort = proxiedEndsOf(socket)?.destinationPort ?? context.localPort();
     const passport = await settings.credentials.check({
       request,
       target,
       route,
       client: place,
       isSecure: isSecure(socket),
-      localPort: context.localPort(),
+      localPort,
       requestId,
       onLeave: (callback) => pending.onLeave(callback),
     });
@@ -90,7 +92,7 @@ export async function onUpgrade(
       route,
       client,
       requestId,
-      localPort: context.localPort(),
+      localPort,
     };
     const dialed = await dialWithRetries(context, admitted, grant);
     const setCookie = affinitySetCookie(dialed.grant, request, client);
