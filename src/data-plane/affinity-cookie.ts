@@ -2,13 +2,12 @@
 // Which backend a value stands for, the control plane knows.
 
 import type { IncomingMessage } from "node:http";
-import type { Socket } from "node:net";
-import type { TLSSocket } from "node:tls";
 import type { Config } from "../config/schema.ts";
 import type { Grant } from "../shared-memory/channel.ts";
 import { joinedHeader } from "../ws/handshake.ts";
 import { cookieValue } from "./cookies.ts";
 import type { Client } from "./identify.ts";
+import { isSecure } from "./secure-socket.ts";
 
 /** Characters of base64url, and few: what else comes was not made by us. */
 const VALUE = /^[\w-]{1,64}$/;
@@ -43,15 +42,15 @@ export function affinitySetCookie(
 ): string | null {
   if (cookie === null) return null;
   const line = `${affinityCookieName(pool)}=${cookie}; Path=/; HttpOnly; SameSite=Lax`;
-  return isSecure(request, isPeerTrusted) ? `${line}; Secure` : line;
+  return isByTls(request, isPeerTrusted) ? `${line}; Secure` : line;
 }
 
 /**
  * Whether the client speaks TLS, with us or with the trusted proxy in front. Where several values disagree
  * it does not: a browser without TLS would not keep the cookie.
  */
-function isSecure({ socket, rawHeaders }: IncomingMessage, isPeerTrusted: boolean): boolean {
-  if ((socket as Socket & Partial<Pick<TLSSocket, "encrypted">>).encrypted === true) return true;
+function isByTls({ socket, rawHeaders }: IncomingMessage, isPeerTrusted: boolean): boolean {
+  if (isSecure(socket)) return true;
   // Some proxies name the protocol of a WebSocket.
   return isPeerTrusted && /^(?:https|wss)$/i.test(joinedHeader(rawHeaders, "x-forwarded-proto") ?? "");
 }

@@ -2,9 +2,11 @@
 // comes back to it from wherever it then is.
 import { describe, expect, test } from "vitest";
 
+import { makeCertificates, openssl } from "../support/certificates.ts";
 import { type EchoBackend, startEchoBackend } from "../support/echo-backend.ts";
 import { ask } from "../support/http-client.ts";
 import { openRaw } from "../support/raw-client.ts";
+import { isMissing } from "../support/requirement.ts";
 import { answer, startScriptedBackend } from "../support/scripted-backend.ts";
 import { startInFrontOf } from "../support/start-in-front.ts";
 import type { StartedWeir } from "../support/start-weir.ts";
@@ -96,6 +98,16 @@ describe("a client", () => {
     expect((await ask(wary.httpUrl, { headers })).headers["set-cookie"]).toEqual([
       expect.stringMatching(LINE),
     ]);
+  });
+
+  test.skipIf(isMissing(openssl))("that speaks TLS with Weir gets one for TLS only", async () => {
+    const { ca, files } = await makeCertificates();
+    const [backend] = await startThree();
+    const tls = { certificates: [{ cert: files.cert, key: files.key }] };
+    const listeners = [{ bind: "127.0.0.1:0", tls }];
+    const weir = await startInFrontOf(backend?.url ?? "", { pool: byCookie, config: { listeners } });
+    const { headers } = await openClient(weir.url, { ca });
+    expect(headers["set-cookie"]).toEqual([expect.stringMatching(/; SameSite=Lax; Secure$/)]);
   });
 
   test("that says what Weir never said gets a new one", async () => {
