@@ -166,7 +166,8 @@ export class NameWatch {
 }
 
 function isSameSet(some: readonly string[], others: readonly string[]): boolean {
-  return some.length === others.length && others.every((one) => some.includes(one));
+  const all = new Set(some);
+  return some.length === others.length && others.every((one) => all.has(one));
 }
 
 function reasonOf(error: unknown): string {
