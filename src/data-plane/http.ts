@@ -11,6 +11,7 @@ import { Forwarder, hasBody } from "./forwarder.ts";
 import { identify, locate } from "./identify.ts";
 import { connectionHeader, refusalAnswer } from "./refuse.ts";
 import type { Reporter, RequestFacts } from "./reporter.ts";
+import { checkHead } from "./request-head.ts";
 import { requestIdOf } from "./request-id.ts";
 import { parseTarget, type RequestTarget } from "./routes.ts";
 import { isSecure } from "./secure-socket.ts";
@@ -19,6 +20,9 @@ import type { Settings } from "./settings.ts";
 
 /** Counted as the status of a request whose client left before it had one; nginx's number for it. */
 const CLIENT_LEFT = 499;
+
+/** What comes after such a head may be another one than it seems. */
+const UNREADABLE: ReadonlySet<string> = new Set(["bad_request", "head_too_large"]);
 
 interface PlainRequestsContext {
   readonly settings: () => Settings;
@@ -115,7 +119,7 @@ export class PlainRequests {
     }
     const { status, headers, body } = refusalAnswer(refusal);
     // What is left of the request's body is not worth reading, nor what comes after a malformed one.
-    const isLast = (hasBody(request) && !request.complete) || refusal.code === "bad_request";
+    const isLast = (hasBody(request) && !request.complete) || UNREADABLE.has(refusal.code);
     const persistence = isLast ? "close" : this.#persistence(request, response);
     response.writeHead(status, { ...headers, Connection: connectionHeader(headers, persistence) });
     response.end(body);
@@ -144,10 +148,11 @@ function leaveNotice(response: http.ServerResponse): (callback: (() => void) | n
 }
 
 /**
- * Throws Refusal `bad_request`: for a version that Node parses and RFC 9112 does not know, and for a
- * missing or repeated Host (RFC 9112 §3.2), whose routing the backend might see in another way.
+ * Throws Refusal `head_too_large`, or `bad_request`: for a version that Node parses and RFC 9112 does not
+ * know, and for a missing or repeated Host (RFC 9112 §3.2), whose routing the backend might see in another way.
  */
 export function parseRequest(request: http.IncomingMessage): RequestTarget {
+  checkHead(request);
   const { httpVersionMajor, httpVersionMinor, headersDistinct } = request;
   if (httpVersionMajor !== 1) throw new Refusal("bad_request", { message: "the version must be HTTP/1" });
   const hosts = headersDistinct["host"] ?? [];

@@ -19,6 +19,9 @@ import type { Reporter } from "./reporter.ts";
 /** How often slow request heads are looked for; a server cannot change it, as it can the time they have. */
 const HEAD_CHECK_INTERVAL_MS = 250;
 
+/** On one socket; clients that send requests ahead of their answers send a few. */
+const MAX_UNANSWERED = 100;
+
 interface ListenerOptions {
   readonly config: Config;
   readonly settings: ListenerSettings;
@@ -55,6 +58,8 @@ export class Listener {
       newcomers.delete(this);
     };
     this.#entrance = this.#putEntranceBefore();
+    // Node would keep the first 1 000 lines of a head and drop the rest: `checkHead` refuses such a head instead.
+    this.#server.maxHeadersCount = 0;
     this.configure(options.config, options.settings);
     this.#server.on("request", (request, response) => this.#onRequest(request, response));
     this.#server.on("upgrade", (request, stream, head) => {
@@ -163,7 +168,16 @@ export class Listener {
     const unanswered = this.#unanswered.get(request.socket) ?? new Set();
     this.#unanswered.set(request.socket, unanswered.add(response));
     response.on("close", () => unanswered.delete(response));
+    if (unanswered.size > MAX_UNANSWERED) return this.#refuseFlood(request.socket);
     this.#options.onRequest(request, response);
+  }
+
+  /** A few bytes make a request, and each costs a turn at the backend: who sends them by the hundred is cut off. */
+  #refuseFlood(socket: net.Socket): void {
+    if (socket.destroyed) return;
+    const message = `more than ${MAX_UNANSWERED} requests wait for their answers`;
+    this.#options.reporter.bytesRefused(new Refusal("bad_request", { message }), socket.remoteAddress);
+    socket.destroy();
   }
 
   /** An answer that is still on its way would land inside what follows it: it is let finish. */

@@ -53,7 +53,8 @@ export class Routes {
 /**
  * Reads the request line's target, in origin form or absolute form (RFC 9112 §3.2.2: its authority
  * then replaces the Host header). Throws Refusal `bad_request` for anything else, for undecodable
- * escapes, for a malformed host, and for a `..` segment, which backends resolve in different ways.
+ * escapes, for a malformed host, and for what servers read in different ways: dot segments, a backslash,
+ * a fragment. With them a path could pass by a route and reach what that route guards.
  */
 export function parseTarget(url: string, hostHeader: string): RequestTarget {
   let rawPath = url;
@@ -66,9 +67,13 @@ export function parseTarget(url: string, hostHeader: string): RequestTarget {
     if (!rawPath.startsWith("/")) rawPath = `/${rawPath}`;
   }
   const query = rawPath.indexOf("?");
-  const path = decodePath(query === -1 ? rawPath : rawPath.slice(0, query));
-  if (/(?:^|[/\\])\.\.(?:[/\\]|$)/.test(path)) {
-    throw new Refusal("bad_request", { message: "the path has a .. segment" });
+  const written = query === -1 ? rawPath : rawPath.slice(0, query);
+  if (rawPath.includes("#") || written.includes("\\")) {
+    throw new Refusal("bad_request", { message: "the request target has a fragment or a backslash" });
+  }
+  const path = decodePath(written);
+  if (/(?:^|[/\\])\.\.?(?:[/\\]|$)/.test(path)) {
+    throw new Refusal("bad_request", { message: "the path has a . or .. segment" });
   }
   if (!HOST.test(authority ?? hostHeader)) {
     throw new Refusal("bad_request", { message: "the host is malformed" });
@@ -76,11 +81,10 @@ export function parseTarget(url: string, hostHeader: string): RequestTarget {
   return { host: hostName(authority ?? hostHeader), path, rawPath, authority };
 }
 
-/** With its `?`; without a fragment, which HTTP does not know and Node lets pass. */
+/** With its `?`. */
 export function queryOf(url: string): string {
-  const [target = ""] = url.split("#", 1);
-  const start = target.indexOf("?");
-  return start === -1 ? "" : target.slice(start);
+  const start = url.indexOf("?");
+  return start === -1 ? "" : url.slice(start);
 }
 
 function decodePath(path: string): string {

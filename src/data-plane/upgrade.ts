@@ -17,6 +17,7 @@ import { PendingClient } from "./pending-client.ts";
 import { refuseByClose } from "./refuse-by-close.ts";
 import { passAnswer, refuseUpgrade } from "./refuse.ts";
 import type { Reporter, RequestFacts } from "./reporter.ts";
+import { checkHead } from "./request-head.ts";
 import { requestIdOf } from "./request-id.ts";
 import { parseTarget, type RequestTarget } from "./routes.ts";
 import { isSecure } from "./secure-socket.ts";
@@ -149,8 +150,9 @@ export function isOriginAllowed({ request, target, route, settings }: RoutedUpgr
   return settings.origins.allow(route.id, joinedHeader(rawHeaders, "origin"), authority);
 }
 
-/** Throws Refusal `bad_upgrade` (400, or 426 for another version) or `bad_request`. */
+/** Throws Refusal `bad_upgrade` (400, or 426 for another version), `bad_request` or `head_too_large`. */
 export function parseUpgrade(request: IncomingMessage): RequestTarget {
+  checkHead(request);
   const fault = checkUpgradeRequest(request);
   if (fault !== null) throw new Refusal("bad_upgrade", { message: fault.message, status: fault.status });
   return parseTarget(request.url ?? "", joinedHeader(request.rawHeaders, "host") ?? "");

@@ -35,6 +35,7 @@ const attacks = {
   "a chunk size with a sign": post(["Transfer-Encoding: chunked"], "+5\r\nhello\r\n0\r\n\r\n"),
   "a chunk size beyond 2^64": post(["Transfer-Encoding: chunked"], `1${"0".repeat(16)}\r\nhello`),
   "a chunk size that ends with a bare LF": post(["Transfer-Encoding: chunked"], "5\nhello\r\n0\r\n\r\n"),
+  "chunks of HTTP/1.0": post(["Transfer-Encoding: chunked"], chunked).replace("HTTP/1.1", "HTTP/1.0"),
   "a chunk that is longer than its size": post(["Transfer-Encoding: chunked"], "5\r\nhello!\r\n0\r\n\r\n"),
 };
 

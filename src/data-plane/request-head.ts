@@ -1,0 +1,20 @@
+// What Node's parser lets pass in the head of a request, and Weir does not: what two servers could read
+// differently, or one of them not whole.
+
+import type { IncomingMessage } from "node:http";
+import { Refusal } from "../errors.ts";
+
+/** Far more than any client sends; each costs all who look through them. */
+const MAX_HEADER_LINES = 256;
+
+/** Throws Refusal `head_too_large` or `bad_request`. */
+export function checkHead({ rawHeaders, httpVersion, headersDistinct }: IncomingMessage): void {
+  if (rawHeaders.length / 2 > MAX_HEADER_LINES) {
+    const message = `the request head has more than ${MAX_HEADER_LINES} lines`;
+    throw new Refusal("head_too_large", { message });
+  }
+  // RFC 9112 §6.1: HTTP/1.0 does not know it, so a server in front may have read another body.
+  if (httpVersion === "1.0" && headersDistinct["transfer-encoding"] !== undefined) {
+    throw new Refusal("bad_request", { message: "a transfer-encoding needs HTTP/1.1" });
+  }
+}
