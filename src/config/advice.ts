@@ -32,7 +32,17 @@ function adviseOnIdentity(config: Config): Finding[] {
     const message = `a client can choose its tier by it: any of ${tiers.join(", ")}`;
     findings.push(...forgeable("tier", tier, message));
   }
-  return [...findings, ...adviseOnSecret(config)];
+  return [...findings, ...adviseOnSecret(config), ...adviseOnCookies(config)];
+}
+
+/** A browser sends the cookie with whatever page opens the WebSocket. */
+function adviseOnCookies({ identity, routes }: Config): Finding[] {
+  const open = routes.findIndex(({ origins, auth }) => origins === null && auth !== "off");
+  if (open === -1) return [];
+  const message = `any page can open WebSockets in the name of its visitors: routes[${open}] has no origins`;
+  return (identity.jwt?.from ?? []).flatMap(({ kind }, i) =>
+    kind === "cookie" ? [{ path: ["identity", "jwt", "from", i, "cookie"], message }] : [],
+  );
 }
 
 /** RFC 7518 §3.2: whoever has one token can try secrets on it without anyone noticing. */

@@ -289,6 +289,9 @@ describe("a service that cannot be asked lets nobody in", () => {
       "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n",
     ],
     ["ends amid its body", "HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nabc"],
+    ["answers a status that is none", "HTTP/1.1 099 No\r\nContent-Length: 0\r\n\r\n"],
+    ["answers a status beyond 599", "HTTP/1.1 999 No\r\nContent-Length: 0\r\n\r\n"],
+    ["answers a control character", "HTTP/1.1 302 No\r\nLocation: /\x01\r\nContent-Length: 0\r\n\r\n"],
     ["ends amid its head", "HTTP/1.1 200 OK\r\nX-User-Id: a"],
   ])("one that %s", async (_, answer) => {
     const weir = await startAsking(await startBareService(answer));

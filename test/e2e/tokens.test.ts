@@ -4,12 +4,14 @@ import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
 
+import { chromium, launchChromium } from "../support/chromium.ts";
 import { temporaryFolder } from "../support/cleanup.ts";
 import { startEchoBackend, type EchoBackend } from "../support/echo-backend.ts";
 import { ask } from "../support/http-client.ts";
 import { untilMetric } from "../support/metrics.ts";
 import { openRaw, upgradeRequest, type UpgradeRequestOptions } from "../support/raw-client.ts";
 import { refusalOf } from "../support/refusal.ts";
+import { isMissing } from "../support/requirement.ts";
 import { acceptUpgrade, startScriptedBackend } from "../support/scripted-backend.ts";
 import { startInFrontOf } from "../support/start-in-front.ts";
 import type { StartedWeir } from "../support/start-weir.ts";
@@ -96,7 +98,9 @@ describe.each(places)("a token in %s", (_place, showing) => {
       await refusalOf(weir.url, upgradeRequest({ ...showing(token), version: "12" }));
     }
     await weir.log.entry("the access line", ({ message }) => message === "connection closed");
-    const logged = JSON.stringify(weir.log.entries);
+    const remembered = await ask(`${weir.adminUrl}/api/logs?level=debug&limit=10000`);
+    expect(remembered.body.toString()).toContain("connection closed");
+    const logged = JSON.stringify(weir.log.entries) + remembered.body.toString();
     const secrets = tokens.flatMap((token) => token.split(".")).filter((part) => part.length > 5);
     expect(secrets.filter((part) => logged.includes(part))).toEqual([]);
     expect(logged).not.toContain(DEFAULT_SECRET);
@@ -315,3 +319,27 @@ test("a private key is nothing to verify with: it is refused at the start", asyn
     /identity\.jwt\.publicKey: .*key\.pem holds a private key/,
   );
 });
+
+test.skipIf(isMissing(chromium))(
+  "a page in Chromium shows its token among the subprotocols, and gets its own or bearer",
+  async () => {
+    const { url, httpUrl } = await start();
+    const page = await (await launchChromium()).newPage();
+    await page.goto(`${httpUrl}/open`);
+    const selected = (protocols: string[]) =>
+      page.evaluate(
+        async ([url, protocols]: [string, string[]]) => {
+          const socket = new WebSocket(url, protocols);
+          return new Promise<string>((resolve) => {
+            socket.addEventListener("open", () => resolve(socket.protocol));
+            socket.addEventListener("close", ({ code }) => resolve(`closed with ${code}`));
+          });
+        },
+        [url, protocols] as [string, string[]],
+      );
+    // `ws` selects the first subprotocol that it is offered.
+    expect(await selected(["bearer", ann, "chat.v2", "chat.v1"])).toBe("chat.v2");
+    expect(await selected(["bearer", ann])).toBe("bearer");
+    expect(await selected(["bearer", "bad"])).toBe("closed with 1006");
+  },
+);

@@ -4,6 +4,7 @@
 import type { ForwardAuthConfig } from "../../config/schema-identity.ts";
 import { type ForeignAnswer, Refusal } from "../../errors.ts";
 import { joinedHeader } from "../../ws/handshake.ts";
+import { isHeaderText } from "../answer-fault.ts";
 import { forwardedHeaders, type ForwardedHop } from "../backend-headers.ts";
 import { isHopByHop, namedInConnection } from "../hop-by-hop.ts";
 import { fromBytes, isUsableIdentity, isUsableUser } from "../identity-value.ts";
@@ -120,12 +121,13 @@ const NEVER_COPIED: ReadonlySet<string> = new Set(["host", "content-length", "ex
 /** A 5xx is no word about the client: who reads a close code instead of the answer shall try again. */
 function refusalBy({ status, headers, body }: ServiceAnswer): Refusal {
   const message = `the authentication service answered ${status}`;
-  if (status < 200) return new Refusal("auth_unavailable", { message });
   const passed = PASSED_HEADERS.flatMap((name) => {
     const value = headers[name];
     const isOfLostBody = body === null && name.startsWith("content-");
     return value === undefined || isOfLostBody ? [] : [[name, value] as const];
   });
+  const isSendable = passed.every(([, value]) => [value].flat().every((line) => isHeaderText(line)));
+  if (status < 200 || status > 599 || !isSendable) return new Refusal("auth_unavailable", { message });
   const answer: ForeignAnswer = {
     status,
     headers: Object.fromEntries(passed),

@@ -74,3 +74,17 @@ test("a short secret of tokens is warned of, by its bytes and without its text",
   expect(warningsOf(identityOf("x".repeat(32)))).toEqual([]);
   expect(warningsOf(identityOf("ü".repeat(16)))).toEqual([]);
 });
+
+const warningOfCookie = (route: number) =>
+  `f:3:87: warning: identity.jwt.from[1].cookie: any page can open WebSockets in the name of its visitors: routes[${route}] has no origins`;
+
+test("a token in a cookie is warned of where a route lets any page in", () => {
+  const cookie = `identity: { jwt: { secret: ${"x".repeat(32)}, from: [bearer, { cookie: token }] } }`;
+  const origins = 'pool: chat, origins: ["https://a.example"]';
+  expect(warningsOf(cookie)).toEqual([warningOfCookie(0)]);
+  expect(warningsOf(cookie, `routes: [{ match: { path: /a }, ${origins} }, { pool: chat }]`)).toEqual([
+    warningOfCookie(1),
+  ]);
+  expect(warningsOf(cookie, `routes: [{ ${origins} }]`)).toEqual([]);
+  expect(warningsOf(cookie, "routes: [{ pool: chat, auth: off }]")).toEqual([]);
+});
