@@ -7,7 +7,7 @@ import { Refusal } from "../errors.ts";
 export interface RequestTarget {
   /** Without port, lower case; empty where the client sent none. */
   readonly host: string;
-  /** Percent-decoded, without the query; for matching only. */
+  /** Percent-decoded, without `.` segments and the query; for matching only. */
   readonly path: string;
   /** Path and query as the client wrote them; what the backend is asked for. */
   readonly rawPath: string;
@@ -53,7 +53,7 @@ export class Routes {
 /**
  * Reads the request line's target, in origin form or absolute form (RFC 9112 §3.2.2: its authority
  * then replaces the Host header). Throws Refusal `bad_request` for anything else, for undecodable
- * escapes, for a malformed host, and for what servers read in different ways: dot segments, a backslash,
+ * escapes, for a malformed host, and for what servers read in different ways: a `..` segment, a backslash,
  * a fragment. With them a path could pass by a route and reach what that route guards.
  */
 export function parseTarget(url: string, hostHeader: string): RequestTarget {
@@ -72,19 +72,25 @@ export function parseTarget(url: string, hostHeader: string): RequestTarget {
     throw new Refusal("bad_request", { message: "the request target has a fragment or a backslash" });
   }
   const path = decodePath(written);
-  if (/(?:^|[/\\])\.\.?(?:[/\\]|$)/.test(path)) {
-    throw new Refusal("bad_request", { message: "the path has a . or .. segment" });
+  if (/(?:^|[/\\])\.\.(?:[/\\]|$)/.test(path)) {
+    throw new Refusal("bad_request", { message: "the path has a .. segment" });
   }
   if (!HOST.test(authority ?? hostHeader)) {
     throw new Refusal("bad_request", { message: "the host is malformed" });
   }
-  return { host: hostName(authority ?? hostHeader), path, rawPath, authority };
+  return { host: hostName(authority ?? hostHeader), path: withoutDots(path), rawPath, authority };
 }
 
-/** With its `?`. */
+/** With its `?`; without a fragment. */
 export function queryOf(url: string): string {
-  const start = url.indexOf("?");
-  return start === -1 ? "" : url.slice(start);
+  const [target = ""] = url.split("#", 1);
+  const start = target.indexOf("?");
+  return start === -1 ? "" : target.slice(start);
+}
+
+/** A `.` segment means nothing, and many servers take it out: a route must not be passed by with one. */
+function withoutDots(path: string): string {
+  return path.includes("/.") ? path.replaceAll(/\/\.(?=\/)/g, "").replace(/\/\.$/, "/") : path;
 }
 
 function decodePath(path: string): string {

@@ -22,19 +22,15 @@ const paths = [
   "/admin#/x",
   "/#/../admin/",
   "/x?#",
-  "/./admin/x",
-  "/%2e/admin/x",
-  "/%2E%2fadmin",
   "/x/../admin/x",
   "/x/%2e%2e/admin/x",
   "/x\\..\\admin",
   "/admin\\x",
   "/\\admin/x",
-  "/x/.",
   "/x/..",
 ];
 
-test("a path with a dot segment, a backslash or a fragment is answered 400, and reaches no backend", async () => {
+test("a path with a .. segment, a backslash or a fragment is answered 400, and reaches no backend", async () => {
   const backend = await startEchoBackend();
   const weir = await startInFrontOf(backend.url, { config: guarded });
   const bystander = await openBystander(weir.url);

@@ -163,7 +163,7 @@ test("a path with a .. segment is answered 400 in every spelling, before any rou
   await bystander.expectUnharmed();
 });
 
-test("dots that are no dot segment pass", async () => {
+test("dots that are no .. segment pass", async () => {
   const weir = await startWithRoutes([{ match: { path: "/public/*" }, pool: "chat" }]);
   const paths = [
     "/public/a..b",

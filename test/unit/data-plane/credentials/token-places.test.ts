@@ -43,11 +43,13 @@ describe("the query", () => {
   test.each([
     ["/?access_token=a.b.c", "a.b.c"],
     ["/?x=1&access%5Ftoken=a%2Eb", "a.b"],
+    ["/?access_token=a#access_token=b", "a"],
     ["/", "none"],
     ["/?access_token=", "none"],
     ["/?access_token", "none"],
     ["/?Access_Token=a", "none"],
     ["/access_token=a", "none"],
+    ["/#?access_token=a", "none"],
     ["/?access_token=a&access_token=b", "unclear"],
     ["/?access_token=a&access_token=", "unclear"],
   ])("%s: %s", (url, expected) => expect(search([query], [], url)).toBe(expected));
