@@ -13,6 +13,7 @@ import { Results } from "./runner/results.ts";
 import { type Row, SMOKE, type SoloRow } from "./runner/row.ts";
 import { END_ROWS } from "./runner/rows-ends.ts";
 import { EXACTNESS_ROWS } from "./runner/rows-exactness.ts";
+import { HOSTILE_ROWS } from "./runner/rows-hostile.ts";
 import { KILLED_ROWS } from "./runner/rows-killed.ts";
 import { MEMORY_ROWS } from "./runner/rows-memory.ts";
 import { RELOAD_ROWS } from "./runner/rows-reload.ts";
@@ -26,6 +27,7 @@ const SOLO_ROWS: readonly SoloRow[] = [
   ...RELOAD_ROWS,
   ...KILLED_ROWS,
   ...END_ROWS,
+  ...HOSTILE_ROWS,
 ];
 const NAMES = {
   rows: [...ROWS, ...SOLO_ROWS].map(({ name }) => name),

@@ -90,6 +90,24 @@ export interface CrowdReport {
   readonly goodbyesAtMs: readonly number[];
 }
 
+/** What a client that means harm does. */
+export type Attack =
+  /** So many sockets with heads that never end, a byte at a time; those that are cut off come back. */
+  | { readonly kind: "trickle"; readonly sockets: number; readonly everyMs: number }
+  /** Upgrades that are none, each on a socket of its own. */
+  | { readonly kind: "bad-upgrades"; readonly perSecond: number }
+  | { readonly kind: "stop" }
+  | { readonly kind: "look" };
+
+export interface AttackReport {
+  /** Sockets that trickle. */
+  readonly open: number;
+  /** Sockets that were answered or cut off, in all. */
+  readonly refused: number;
+  /** Sockets that broke. */
+  readonly failures: number;
+}
+
 export interface Request<Command> {
   readonly id: number;
   readonly command: Command;

@@ -47,6 +47,8 @@ export const GOALS: readonly Goal[] = [
   plain("clients without 1001 in a shutdown of 5 000", 0, "drain", "others"),
   plain("closes in the busiest 100 ms of a shutdown, × their share", 2, "drain", "busiest"),
   plain("connects that failed at takeovers (with tcp_migrate_req on)", 0, "takeover", "failures"),
+  plain("ms of a normal client's slowest upgrade beside 5 000 tricklers", 1_000, "tricklers", "maxMs"),
+  plain("latency of messages beside 2 000 bad upgrades a second, × before", 2, "bad-upgrades", "times"),
   plain("resident memory after 200 000 users, × after 100 000", 1.1, "users", "growth"),
   plain("resident memory after 1 000 000 users, × after 100 000", 1.1, "users-million", "growth"),
 ];
