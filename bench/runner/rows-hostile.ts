@@ -2,6 +2,7 @@
 
 import { setTimeout as sleep } from "node:timers/promises";
 import type { Attack, AttackReport, LoadReport } from "../load/commands.ts";
+import type { Peer } from "../peers/peer.ts";
 import { weirWith } from "../peers/weir.ts";
 import { Commanded } from "./commanded.ts";
 import { Rig } from "./rig.ts";
@@ -50,16 +51,15 @@ export const HOSTILE_ROWS: readonly SoloRow[] = [
   },
 ];
 
+function weirFor([port = 0]: readonly number[]): Peer {
+  const pool = { backends: [`ws://127.0.0.1:${port}`], affinity: "off", healthCheck: "off" };
+  return weirWith({ name: "weir", threads: 1, pool });
+}
+
 async function onRig(
   { leash, scale, record }: Solo,
   measure: (rig: Rig, attacker: Attacker, scale: Scale) => Promise<Sample>,
 ): Promise<void> {
-  const weirFor = ([port = 0]: readonly number[]) =>
-    weirWith({
-      name: "weir",
-      threads: 1,
-      pool: { backends: [`ws://127.0.0.1:${port}`], affinity: "off", healthCheck: "off" },
-    });
   const rig = await Rig.start({ leash, backends: 1, weirFor });
   const attacker: Attacker = new Commanded(ATTACKER, [`${rig.weir.port}`]);
   try {
