@@ -1,6 +1,6 @@
 #!/usr/bin/env node
-// The command line: reads arguments and files, prints, wires signals, sets exit codes. All else is in
-// weir.ts, which is loaded only by the commands that run it.
+// The command line: reads arguments and files, prints, wires signals, sets exit codes. Each command loads
+// what it needs and no more, so that those of every day are quick.
 
 import process from "node:process";
 import {
@@ -11,8 +11,8 @@ import {
   UsageError,
 } from "./command-line.ts";
 import { HELP } from "./command-line-help.ts";
-import { jsonSchema } from "./config/json-schema.ts";
-import { formatProblem, loadConfigFile, type LoadResult, parseConfig, type Problem } from "./config/load.ts";
+import type { LoadResult } from "./config/load.ts";
+import { formatProblem, type Problem } from "./config/problems.ts";
 import { ExitCode, FatalError } from "./errors.ts";
 import { packageVersion } from "./version.ts";
 
@@ -31,10 +31,10 @@ async function main(args: readonly string[]): Promise<void> {
       process.stdout.write(`${packageVersion()}\n`);
       return;
     case "schema":
-      process.stdout.write(`${JSON.stringify(jsonSchema(), null, 2)}\n`);
+      await schema();
       return;
     case "check":
-      process.exitCode = check(command.file);
+      process.exitCode = await check(command.file);
       return;
     case "demo":
       await demo(command);
@@ -59,7 +59,13 @@ async function remote(command: RemoteCommand): Promise<number> {
   return await runRemote(command);
 }
 
-function check(file: string): number {
+async function schema(): Promise<void> {
+  const { jsonSchema } = await import("./config/json-schema.ts");
+  process.stdout.write(`${JSON.stringify(jsonSchema(), null, 2)}\n`);
+}
+
+async function check(file: string): Promise<number> {
+  const { loadConfigFile } = await import("./config/load.ts");
   const loaded = loadConfigFile(file, process.env);
   printWarnings(loaded.warnings);
   if (loaded.ok) {
@@ -72,7 +78,7 @@ function check(file: string): number {
 
 async function run({ source, takesOver }: Extract<Command, { name: "run" }>): Promise<void> {
   const ending = onFirstSignal(["SIGTERM", "SIGINT"]);
-  const loaded = load(source);
+  const loaded = await load(source);
   printWarnings(loaded.warnings);
   if (!loaded.ok)
     throw new FatalError(loaded.errors.map((one) => formatProblem(one)).join("\n"), ExitCode.usage);
@@ -106,7 +112,8 @@ async function run({ source, takesOver }: Extract<Command, { name: "run" }>): Pr
   process.exit(ExitCode.ok);
 }
 
-function load(source: ConfigSource): LoadResult {
+async function load(source: ConfigSource): Promise<LoadResult> {
+  const { loadConfigFile, parseConfig } = await import("./config/load.ts");
   if (source.kind === "file") return loadConfigFile(source.file, process.env);
   const { listen, to, adminPort } = source;
   const loaded = parseConfig({

@@ -4,7 +4,6 @@ import process from "node:process";
 import type { RemoteCommand } from "../command-line.ts";
 import { AdminClient } from "./admin-client.ts";
 import { activate, drain } from "./backend.ts";
-import { checkAgainst } from "./check-against.ts";
 import { explain } from "./explain.ts";
 import type { Output } from "./output.ts";
 import { reload } from "./reload.ts";
@@ -51,8 +50,11 @@ async function runWith(
       const view = { width: width(), isStyled: isColoured, json: command.json };
       return await explain(client, command.question, view, output);
     }
-    case "check-against":
+    case "check-against": {
+      // It reads configurations, which the others need not learn for it.
+      const { checkAgainst } = await import("./check-against.ts");
       return await checkAgainst(client, command.file, output);
+    }
     case "reload":
       return await reload(client, output);
     case "drain":

@@ -17,7 +17,7 @@ import { tlsFilesOf } from "./tls-files.ts";
 import { validate } from "./validate.ts";
 import { readYaml } from "./yaml-source.ts";
 
-export { formatProblem, type Problem } from "./problems.ts";
+export { formatProblem } from "./problems.ts";
 export type { Fingerprints } from "./source-files.ts";
 
 export type LoadResult = LoadedConfig | InvalidConfig;
