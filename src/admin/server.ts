@@ -49,6 +49,7 @@ export class AdminServer {
     this.#server = http.createServer({
       headersTimeout: REQUEST_TIMEOUT_MS,
       requestTimeout: REQUEST_TIMEOUT_MS,
+      connectionsCheckingInterval: REQUEST_TIMEOUT_MS / 5,
       shouldUpgradeCallback: (request) => isWebSocketUpgrade(request),
     });
     this.#server.maxConnections = MAX_SOCKETS;

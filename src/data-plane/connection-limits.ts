@@ -5,7 +5,7 @@ import type { BucketCells } from "../shared-memory/channel.ts";
 import type { BucketView } from "../shared-memory/bucket-table.ts";
 import type { Bucket, Limit } from "../shared-memory/gcra.ts";
 import type { ControlFrameRate } from "./control-frame-limit.ts";
-import type { GateLimits } from "./message-gate.ts";
+import type { GateLimits, LimitName } from "./message-gate.ts";
 import type { Settings } from "./settings.ts";
 
 export interface LimitedConnection {
@@ -16,6 +16,10 @@ export interface LimitedConnection {
   /** Dropping a message garbles none of the later ones. */
   readonly canDrop: boolean;
 }
+
+/** Whose the buckets are, in their order: one for all connections, each of which has its limits for long. */
+const TIER_FIRST: readonly LimitName[] = ["tier", "route"];
+const ROUTE_ONLY: readonly LimitName[] = ["route"];
 
 /** What the client of a connection is held to. */
 export interface SourceLimits {
@@ -48,19 +52,16 @@ function messageLimitsOf(
   const { buckets, canDrop } = connection;
   const tier = settings.tier(connection.tier);
   const route = settings.routes.find(connection.route);
-  const limits = [
-    { name: `tier:${connection.tier}`, bucket: bucketOf(buckets.tier, tier?.messages, view) },
-    { name: `route:${connection.route}`, bucket: bucketOf(buckets.route, route?.messages, view) },
-  ];
-  const messages = limits.map(({ bucket }) => bucket).filter((bucket) => bucket !== null);
-  const names = limits.filter(({ bucket }) => bucket !== null).map(({ name }) => name);
+  const ofTier = bucketOf(buckets.tier, tier?.messages, view);
+  const ofRoute = bucketOf(buckets.route, route?.messages, view);
+  const messages = [ofTier, ofRoute].filter((bucket) => bucket !== null);
   const bytes = bucketOf(buckets.bytes, tier?.bytes, view);
   if (messages.length === 0 && bytes === null) return null;
   const { onExceed, maxDelay } = settings.config.limits;
   const action = route?.messages?.onExceed ?? onExceed;
   return {
     messages,
-    names,
+    names: ofTier === null ? ROUTE_ONLY : TIER_FIRST,
     bytes,
     onExceed: action === "drop" && !canDrop ? "delay" : action,
     maxDelayMs: maxDelay,

@@ -25,11 +25,14 @@ export interface GateOwner {
   onRateExceeded(): void;
 }
 
+/** Whose bucket it is: the tier's or the route's. */
+export type LimitName = "tier" | "route";
+
 export interface GateLimits {
   /** The tier's bucket, the route's, or both. */
   readonly messages: readonly Bucket[];
-  /** What each of them is called. */
-  readonly names: readonly string[];
+  /** Whose each of them is. */
+  readonly names: readonly LimitName[];
   /** The tier's bytes; they are charged as they pass. */
   readonly bytes: Bucket | null;
   readonly onExceed: OnExceed;
@@ -91,10 +94,10 @@ export class MessageGate {
   }
 
   /** The limit that keeps the next message waiting longest; null for none. */
-  get exceeded(): string | null {
+  get exceeded(): LimitName | null {
     const nowNs = this.#nowNs();
     let longestNs = 0;
-    let exceeded: string | null = null;
+    let exceeded: LimitName | null = null;
     for (const [index, bucket] of this.#limits.messages.entries()) {
       const waitNs = bucket.waitNs(1, nowNs);
       if (waitNs <= longestNs) continue;

@@ -6,6 +6,7 @@ import type { FrameFate } from "../shared-memory/tapped-frame.ts";
 import { FrameScanner, type FrameScannerOptions } from "../ws/frame-scanner.ts";
 import { Opcode } from "../ws/protocol.ts";
 import type { ChunkRest } from "./chunk-reading.ts";
+import type { LimitName } from "./message-gate.ts";
 
 /** What is done with it, and by which limit, may still change until the chunk that it came in is dealt with. */
 export interface TappedFrame {
@@ -18,8 +19,11 @@ export interface TappedFrame {
   /** Its message is compressed. */
   readonly compressed: boolean;
   done: FrameFate;
-  limit: string | null;
+  limit: TappedLimit | null;
 }
+
+/** What is not in order: a message too many for the tier or the route, or one too large. */
+export type TappedLimit = LimitName | "limits.maxMessageSize";
 
 export type FrameSink = (frame: TappedFrame) => void;
 
@@ -36,8 +40,10 @@ export class PipeTap {
   /** Of the bytes that were read last. */
   #frames: TappedFrame[] = [];
   #isCompressed = false;
-  /** The message in progress is not passed on, by this limit. */
-  #dropping: string | null = null;
+  /** The message in progress is not passed on. */
+  #isDropping = false;
+  /** By this limit. */
+  #droppingLimit: LimitName | null = null;
 
   /** @param at the pipe's own scanner, between two chunks */
   constructor(options: FrameScannerOptions, at: FrameScanner, sink: FrameSink) {
@@ -64,7 +70,7 @@ export class PipeTap {
   }
 
   /** The last `messages` of what was read came above a limit. */
-  onLimited(action: OnExceed, messages: number, limit: string | null): void {
+  onLimited(action: OnExceed, messages: number, limit: LimitName | null): void {
     const starts = this.#frames.flatMap(({ opcode }, index) => (isMessageStart(opcode) ? [index] : []));
     const from = starts.at(-messages) ?? 0;
     for (const frame of this.#frames.slice(from)) {
@@ -72,7 +78,8 @@ export class PipeTap {
       const isConcerned = frame.opcode < Opcode.close || action === "delay" || action === "close";
       if (isConcerned) this.#mark(frame, FATE_BY_ACTION[action], limit);
     }
-    if (action === "drop") this.#dropping = limit ?? "";
+    this.#isDropping = action === "drop";
+    this.#droppingLimit = limit;
   }
 
   /** What waits of that will never go on. */
@@ -97,10 +104,10 @@ export class PipeTap {
     const { opcode, fin, payloadLength: length, rsv1 } = this.#scanner;
     if (isMessageStart(opcode)) {
       this.#isCompressed = rsv1;
-      this.#dropping = null;
+      this.#isDropping = false;
     }
     const isData = opcode < Opcode.close;
-    const isDropped = isData && this.#dropping !== null;
+    const isDropped = isData && this.#isDropping;
     return {
       timeMs,
       opcode,
@@ -108,11 +115,11 @@ export class PipeTap {
       length,
       compressed: isData && this.#isCompressed,
       done: isDropped ? "dropped" : "passed",
-      limit: isDropped ? this.#dropping : null,
+      limit: isDropped ? this.#droppingLimit : null,
     };
   }
 
-  #mark(frame: TappedFrame, done: FrameFate, limit: string | null): void {
+  #mark(frame: TappedFrame, done: FrameFate, limit: TappedLimit | null): void {
     frame.done = done;
     frame.limit = limit;
   }

@@ -20,7 +20,10 @@ const OPCODES: Readonly<Record<number, string>> = {
 };
 
 /** Whose frame it is. */
-type Origin = Pick<TappedFrameView, "connection" | "user" | "direction">;
+interface Origin extends Pick<TappedFrameView, "connection" | "user" | "direction"> {
+  /** Names of its tier's and its route's limit. */
+  readonly limits: Readonly<Record<"tier" | "route", string>>;
+}
 
 interface Tap {
   readonly id: number;
@@ -100,10 +103,11 @@ export class Taps {
     }
     const taps = new Set([tap]);
     this.#byConnection.set(connection, taps);
-    const { user } = open.facts;
+    const { user, tier, route } = open.facts;
+    const limits = { tier: `tier:${tier}`, route: `route:${route}` };
     const name = `${tap.idPrefix}${connection}`;
     const sinkOf = (direction: Origin["direction"]) => {
-      const origin = { connection: name, user, direction };
+      const origin = { connection: name, user, direction, limits };
       return (frame: TappedFrame): void => {
         for (const one of taps) this.#take(one, frame, origin);
       };
@@ -135,11 +139,13 @@ function detach(open: OpenConnection | undefined): void {
   open?.connection.toClient.tap(null);
 }
 
-function viewOf({ timeMs, opcode, ...facts }: TappedFrame, origin: Origin): TappedFrameView {
+function viewOf({ timeMs, opcode, limit, ...facts }: TappedFrame, origin: Origin): TappedFrameView {
+  const { limits, ...whose } = origin;
   return {
     time: new Date(timeMs).toISOString(),
-    ...origin,
+    ...whose,
     opcode: OPCODES[opcode] ?? String(opcode),
     ...facts,
+    limit: limit === "tier" || limit === "route" ? limits[limit] : limit,
   };
 }

@@ -113,7 +113,7 @@ describe("GET /api/connections", () => {
     expect(new Set(listedOnA.map(({ backend }) => backend))).toEqual(new Set(onA > 0 ? ["a"] : []));
     const { body } = await call(weir, "GET", "/connections?limit=2");
     expect([(body["connections"] as unknown[]).length, body["total"]]).toEqual([2, 6]);
-    for (const limit of ["0", "-1", "x", "1.5", ""]) {
+    for (const limit of ["0", "-1", "x", "1.5"]) {
       const { status, body: refused } = await call(weir, "GET", `/connections?limit=${limit}`);
       expect([limit, status, refused["error"]]).toEqual([limit, 400, "bad_request"]);
     }

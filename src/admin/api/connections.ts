@@ -1,7 +1,7 @@
 // `/api/connections`: what is open, and closing one of it.
 
 import type { Oversight } from "../../control-plane/oversight.ts";
-import { ApiError, type ApiAnswer, type ApiRequest, type Endpoint } from "./endpoint.ts";
+import { ApiError, type ApiAnswer, type ApiRequest, type Endpoint, limitOf } from "./endpoint.ts";
 import { closeWordsOf } from "./close-words.ts";
 
 export interface ConnectionSources {
@@ -35,12 +35,8 @@ async function list({ url }: ApiRequest, oversight: Pick<Oversight, "connections
     pool: searchParams.get("pool"),
     backend: searchParams.get("backend"),
   };
-  return { status: 200, body: await oversight.connections(filter, limitOf(searchParams.get("limit"))) };
-}
-
-function limitOf(given: string | null): number {
-  if (given === null) return DEFAULT_LIMIT;
-  const limit = /^\d{1,9}$/.test(given) ? Number(given) : 0;
-  if (limit === 0) throw new ApiError(400, "bad_request", "limit: is a whole number from 1");
-  return Math.min(limit, MAX_LIMIT);
+  return {
+    status: 200,
+    body: await oversight.connections(filter, limitOf(url, { usual: DEFAULT_LIMIT, max: MAX_LIMIT })),
+  };
 }

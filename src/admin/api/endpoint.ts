@@ -58,13 +58,26 @@ export class ApiError extends Error {
 /** Milliseconds; null where the query has no such key. Throws ApiError. */
 export function durationOf({ searchParams }: URL, name: string): number | null {
   const text = searchParams.get(name);
-  if (text === null) return null;
+  return text === null ? null : checkedDuration(text, name);
+}
+
+/** Milliseconds. Throws ApiError, which calls it by this name. */
+export function checkedDuration(text: string, name: string): number {
   try {
     return parseDuration(text);
   } catch (error) {
     if (error instanceof UnitError) throw new ApiError(400, "bad_request", `${name}: ${error.message}`);
     throw error;
   }
+}
+
+/** A whole number from 1, at most `max`; `usual` where the query has no such key. Throws ApiError. */
+export function limitOf({ searchParams }: URL, { usual, max }: { usual: number; max: number }): number {
+  const given = searchParams.get("limit") ?? "";
+  if (given === "") return usual;
+  const limit = /^\d{1,9}$/.test(given) ? Number(given) : 0;
+  if (limit === 0) throw new ApiError(400, "bad_request", "limit: is a whole number from 1");
+  return Math.min(limit, max);
 }
 
 /** `?name`, `?name=1` and `?name=true` ask for it. */

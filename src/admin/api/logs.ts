@@ -2,7 +2,7 @@
 
 import { MAX_LOG_ENTRIES, type LogBuffer } from "../../log-buffer.ts";
 import type { LogLevel } from "../../log.ts";
-import { ApiError, type ApiAnswer, type ApiRequest, type Endpoint, JsonText } from "./endpoint.ts";
+import { ApiError, type ApiAnswer, type ApiRequest, type Endpoint, JsonText, limitOf } from "./endpoint.ts";
 
 export interface LogSources {
   readonly logs: Pick<LogBuffer, "search">;
@@ -22,7 +22,11 @@ async function search({ url }: ApiRequest, logs: LogSources["logs"]): Promise<Ap
   if (text.length > MAX_TEXT_CHARACTERS) {
     throw new ApiError(400, "bad_request", `q: has more than ${MAX_TEXT_CHARACTERS} characters`);
   }
-  const entries = await logs.search({ level: levelOf(url), text, limit: limitOf(url) });
+  const entries = await logs.search({
+    level: levelOf(url),
+    text,
+    limit: limitOf(url, { usual: DEFAULT_LIMIT, max: MAX_LOG_ENTRIES }),
+  });
   return { status: 200, body: new JsonText(`{"entries":[${entries.join(",")}]}`) };
 }
 
@@ -32,12 +36,4 @@ function levelOf({ searchParams }: URL): LogLevel | null {
   const level = LEVELS.find((one) => one === given);
   if (level === undefined) throw new ApiError(400, "bad_request", `level: is one of ${LEVELS.join(", ")}`);
   return level;
-}
-
-function limitOf({ searchParams }: URL): number {
-  const given = searchParams.get("limit") ?? "";
-  if (given === "") return DEFAULT_LIMIT;
-  const limit = /^\d{1,9}$/.test(given) ? Number(given) : 0;
-  if (limit === 0) throw new ApiError(400, "bad_request", "limit: is a whole number from 1");
-  return Math.min(limit, MAX_LOG_ENTRIES);
 }

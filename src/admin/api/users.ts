@@ -1,9 +1,15 @@
 // `/api/users`: what is known of a user, its ban, and closing all of its connections.
 
 import { z } from "zod";
-import { parseDuration } from "../../config/units.ts";
 import type { Oversight } from "../../control-plane/oversight.ts";
-import { ApiError, type ApiAnswer, type ApiRequest, type Endpoint, type Names } from "./endpoint.ts";
+import {
+  ApiError,
+  checkedDuration,
+  type ApiAnswer,
+  type ApiRequest,
+  type Endpoint,
+  type Names,
+} from "./endpoint.ts";
 import { checkedUser } from "./user-name.ts";
 import { closeWordsOf } from "./close-words.ts";
 
@@ -61,19 +67,9 @@ async function ban(
   const user = userOf(names);
   const settings = banSettings.safeParse((await body()) ?? {});
   if (!settings.success) throw new ApiError(400, "bad_request", z.prettifyError(settings.error));
-  const forMs = parsedDuration(settings.data.for);
+  const forMs = checkedDuration(settings.data.for, "for");
+  if (forMs === 0) throw new ApiError(400, "bad_request", "for: is longer than no time");
   return { status: 200, body: oversight.ban(user, forMs, settings.data.reason) };
-}
-
-function parsedDuration(text: string): number {
-  let ms = 0;
-  try {
-    ms = parseDuration(text);
-  } catch (error) {
-    throw new ApiError(400, "bad_request", `for: ${error instanceof Error ? error.message : String(error)}`);
-  }
-  if (ms === 0) throw new ApiError(400, "bad_request", "for: is longer than no time");
-  return ms;
 }
 
 function userOf(names: Names): string {

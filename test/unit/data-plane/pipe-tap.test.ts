@@ -79,7 +79,7 @@ function burstOf(
 ): Partial<SourceLimits> {
   const cells = new BucketCells(new SharedArrayBuffer(BYTES_PER_CELL));
   const bucket = new Bucket(cells, 0, { rate: 1 / 60, burst });
-  return { messages: { messages: [bucket], names: ["tier:guest"], bytes: null, onExceed, maxDelayMs } };
+  return { messages: { messages: [bucket], names: ["tier"], bytes: null, onExceed, maxDelayMs } };
 }
 
 const message = { opcode: text, payload: "hello" };
@@ -159,11 +159,11 @@ describe("what is done with a frame", () => {
     fixture.read(last);
     expect(fixture.fates).toEqual([
       `${text} passed`,
-      `${binary} dropped tier:guest`,
+      `${binary} dropped tier`,
       `${ping} passed`,
       `${pong} passed`,
-      `${continuation} dropped tier:guest`,
-      `${continuation} dropped tier:guest`,
+      `${continuation} dropped tier`,
+      `${continuation} dropped tier`,
     ]);
     vi.advanceTimersByTime(60_000);
     expect(fixture.read(message).fates.at(-1)).toBe(`${text} passed`);
@@ -175,28 +175,28 @@ describe("what is done with a frame", () => {
     expect(fixture.fates).toEqual([
       `${text} passed`,
       `${ping} passed`,
-      `${text} delayed tier:guest`,
-      `${ping} delayed tier:guest`,
-      `${text} delayed tier:guest`,
+      `${text} delayed tier`,
+      `${ping} delayed tier`,
+      `${text} delayed tier`,
     ]);
     fixture.pipe.stop();
   });
 
   test("refused: what ends the connection", () => {
     const closed = new Fixture().tap().limit(burstOf(1, "close")).read(message, message);
-    expect(closed.fates).toEqual([`${text} passed`, `${text} refused tier:guest`]);
+    expect(closed.fates).toEqual([`${text} passed`, `${text} refused tier`]);
     const late = new Fixture()
       .tap()
       .limit(burstOf(1, "delay", 1_000))
       .read(message, message);
-    expect(late.fates).toEqual([`${text} passed`, `${text} refused tier:guest`]);
+    expect(late.fates).toEqual([`${text} passed`, `${text} refused tier`]);
     const big = new Fixture().tap().limit({ maxMessageBytes: 4 }).read(message);
     expect(big.fates).toEqual([`${text} refused limits.maxMessageSize`]);
   });
 
   test("passed, but with the limit named: what is only logged", () => {
     const fixture = new Fixture().tap().limit(burstOf(1, "log")).read(message, message);
-    expect(fixture.fates).toEqual([`${text} passed`, `${text} passed tier:guest`]);
+    expect(fixture.fates).toEqual([`${text} passed`, `${text} passed tier`]);
   });
 
   test("consumed: a Pong that answers Weir's own Ping, and what follows it is seen once", () => {
@@ -228,11 +228,7 @@ describe("what is done with a frame", () => {
   test("delayed, and told once: a Close behind what waits", () => {
     const fixture = new Fixture().tap().limit(burstOf(1, "delay")).read(message, message, { opcode: close });
     fixture.pipe.stop();
-    expect(fixture.fates).toEqual([
-      `${text} passed`,
-      `${text} delayed tier:guest`,
-      `${close} delayed tier:guest`,
-    ]);
+    expect(fixture.fates).toEqual([`${text} passed`, `${text} delayed tier`, `${close} delayed tier`]);
   });
 
   test("consumed: the peer's Close after Weir's own", () => {

@@ -84,7 +84,7 @@ class Fixture {
 function oneMessageAMinute(onExceed: GateLimits["onExceed"]): GateLimits {
   const cells = new BucketCells(new SharedArrayBuffer(BYTES_PER_CELL));
   const bucket = new Bucket(cells, 0, { rate: 1 / 60, burst: 1 });
-  return { messages: [bucket], names: ["tier:guest"], bytes: null, onExceed, maxDelayMs: 600_000 };
+  return { messages: [bucket], names: ["tier"], bytes: null, onExceed, maxDelayMs: 600_000 };
 }
 
 describe("what was read", () => {

@@ -1,7 +1,7 @@
 // The taps of a thread: whose frames they see, and how much of them is kept.
 import { afterEach, beforeEach, expect, test, vi } from "vitest";
 import type { OpenConnection } from "../../../src/data-plane/connections.ts";
-import type { FrameSink } from "../../../src/data-plane/pipe-tap.ts";
+import type { FrameSink, TappedFrame } from "../../../src/data-plane/pipe-tap.ts";
 import { Taps } from "../../../src/data-plane/taps.ts";
 import type { ToControl } from "../../../src/shared-memory/channel.ts";
 import type { TappedFrameView } from "../../../src/shared-memory/tapped-frame.ts";
@@ -11,7 +11,7 @@ type Tapped = Extract<ToControl, { type: "tapped" }>;
 
 /** As much of an open connection as a tap touches. */
 class FakeConnection {
-  readonly facts: { readonly user: string };
+  readonly facts: { readonly user: string; readonly tier: string; readonly route: string };
   sink: FrameSink | null = null;
   readonly connection = {
     toBackend: { tap: (sink: FrameSink | null) => void (this.sink = sink) },
@@ -19,10 +19,10 @@ class FakeConnection {
   };
 
   constructor(user: string) {
-    this.facts = { user };
+    this.facts = { user, tier: "guest", route: "*/play" };
   }
 
-  pass(frames = 1): void {
+  pass(frames = 1, limit: TappedFrame["limit"] = null): void {
     for (let i = 0; i < frames; i += 1) {
       this.sink?.({
         timeMs: Date.UTC(2026, 0, 1),
@@ -31,7 +31,7 @@ class FakeConnection {
         length: 5,
         compressed: false,
         done: "passed",
-        limit: null,
+        limit,
       });
     }
   }
@@ -93,6 +93,15 @@ test("a tap sees all connections of its user, those that open later too, and nob
     done: "passed",
     limit: null,
   });
+});
+
+test("a limit goes by the name of what it belongs to", () => {
+  add(1, { user: "bob" });
+  for (const limit of ["tier", "route", "limits.maxMessageSize", null] as const)
+    connections[2]?.pass(1, limit);
+  vi.advanceTimersByTime(25);
+  const limits = posted.flatMap((batch) => framesOf(batch)).map(({ limit }) => limit);
+  expect(limits).toEqual(["tier:guest", "route:*/play", "limits.maxMessageSize", null]);
 });
 
 test("several taps on one connection see the same, and the last one to go takes the tap off", () => {
