@@ -9,7 +9,7 @@ import { temporaryFolder } from "../support/cleanup.ts";
 import { startEchoBackend, type EchoBackend } from "../support/echo-backend.ts";
 import { ask } from "../support/http-client.ts";
 import { untilMetric } from "../support/metrics.ts";
-import { openRaw, upgradeRequest, type UpgradeRequestOptions } from "../support/raw-client.ts";
+import { connectRaw, openRaw, upgradeRequest, type UpgradeRequestOptions } from "../support/raw-client.ts";
 import { refusalOf } from "../support/refusal.ts";
 import { isMissing } from "../support/requirement.ts";
 import { acceptUpgrade, startScriptedBackend } from "../support/scripted-backend.ts";
@@ -96,6 +96,12 @@ describe.each(places)("a token in %s", (_place, showing) => {
         () => null,
       );
       await refusalOf(weir.url, upgradeRequest({ ...showing(token), version: "12" }));
+      const { path = "/", lines = [] } = showing(token);
+      const plain = await connectRaw(weir.url);
+      await plain.write(
+        [`GET ${path} HTTP/1.1`, "Host: a", "Connection: close", ...lines, "", ""].join("\r\n"),
+      );
+      await plain.readToEnd();
     }
     await weir.log.entry("the access line", ({ message }) => message === "connection closed");
     const remembered = await ask(`${weir.adminUrl}/api/logs?level=debug&limit=10000`);
