@@ -11,12 +11,14 @@ import { type Options, parseOptions, USAGE } from "./runner/options.ts";
 import { type Circumstances, goalTable, header, rowTable, soloTable } from "./runner/report.ts";
 import { Results } from "./runner/results.ts";
 import { type Row, SMOKE, type SoloRow } from "./runner/row.ts";
+import { COUNTING_ROWS } from "./runner/rows-counting.ts";
 import { END_ROWS } from "./runner/rows-ends.ts";
 import { EXACTNESS_ROWS } from "./runner/rows-exactness.ts";
 import { HOSTILE_ROWS } from "./runner/rows-hostile.ts";
 import { KILLED_ROWS } from "./runner/rows-killed.ts";
 import { MEMORY_ROWS } from "./runner/rows-memory.ts";
 import { RELOAD_ROWS } from "./runner/rows-reload.ts";
+import { SCRAPE_ROWS } from "./runner/rows-scrape.ts";
 import { TRAFFIC_ROWS } from "./runner/rows-traffic.ts";
 import { USERS_ROWS } from "./runner/rows-users.ts";
 
@@ -28,6 +30,8 @@ const SOLO_ROWS: readonly SoloRow[] = [
   ...KILLED_ROWS,
   ...END_ROWS,
   ...HOSTILE_ROWS,
+  ...SCRAPE_ROWS,
+  ...COUNTING_ROWS,
 ];
 const NAMES = {
   rows: [...ROWS, ...SOLO_ROWS].map(({ name }) => name),

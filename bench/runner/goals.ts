@@ -49,6 +49,9 @@ export const GOALS: readonly Goal[] = [
   plain("connects that failed at takeovers (with tcp_migrate_req on)", 0, "takeover", "failures"),
   plain("ms of a normal client's slowest upgrade beside 5 000 tricklers", 1_000, "tricklers", "maxMs"),
   plain("latency of messages beside 2 000 bad upgrades a second, × before", 2, "bad-upgrades", "times"),
+  plain("counting, % of the CPU of a round trip", 2, "counting", "percent"),
+  plain("ms that a scrape with 1 000 backends takes on the main thread", 50, "scrape", "mainMs"),
+  plain("ms that scrapes add to the slowest upgrade", 10, "scrape", "addedMs"),
   plain("resident memory after 200 000 users, × after 100 000", 1.1, "users", "growth"),
   plain("resident memory after 1 000 000 users, × after 100 000", 1.1, "users-million", "growth"),
 ];
