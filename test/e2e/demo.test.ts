@@ -2,6 +2,7 @@
 import { expect, test } from "vitest";
 
 import { chromium, launchChromium } from "../support/chromium.ts";
+import { openDashboard } from "../support/dashboard.ts";
 import { isMissing } from "../support/requirement.ts";
 import { spawnMain, type SpawnedWeir } from "../support/spawn-weir.ts";
 import { openClient } from "../support/ws-client.ts";
@@ -41,9 +42,9 @@ test("chat reaches the clients of both backends, and a text that is no JSON is c
 });
 
 test.skipIf(isMissing(chromium))(
-  "the demo's page shows the balancing and how a connection ended",
+  "the demo's page shows the balancing and how a connection ended, and its dashboard what is left",
   async () => {
-    const { pageUrl } = await startDemo();
+    const { pageUrl, adminUrl } = await startDemo();
     const context = await launchChromium();
     const page = await context.newPage();
     const foreignRequests: string[] = [];
@@ -65,6 +66,10 @@ test.skipIf(isMissing(chromium))(
     await page.getByRole("button", { name: "The backend vanishes" }).click();
     await page.getByText("connection ended: 1012 “backend lost”").waitFor();
     expect(foreignRequests).toEqual([]);
+
+    const dashboard = await openDashboard(await context.newPage(), adminUrl);
+    await dashboard.untilText('[data-figure="connections.open"]', "10");
+    expect(dashboard.problems).toEqual([]);
   },
 );
 
