@@ -4,6 +4,7 @@ import { createServer } from "node:net";
 import { once } from "node:events";
 import { describe, expect, test } from "vitest";
 
+import { AuthService } from "../../src/data-plane/credentials/auth-service.ts";
 import { type AuthServer, startAuthServer } from "../support/auth-service.ts";
 import { onCleanup } from "../support/cleanup.ts";
 import { startEchoBackend, type EchoBackend } from "../support/echo-backend.ts";
@@ -371,6 +372,22 @@ describe("connections to the service", () => {
     await clients;
     expect(service.connections).toBe(64);
     expect(service.questions).toHaveLength(110);
+  });
+
+  test("are waited for by a thousand at most: past that, the service is as good as down", async () => {
+    const server = await startAuthServer(() => {});
+    const service = new AuthService(server.url);
+    const abort = new AbortController();
+    const ask = () => service.ask({ path: "/", headers: [], signal: abort.signal });
+    const waiting = Array.from({ length: 1_000 }, () => ask().catch(String));
+    await expect(ask()).rejects.toThrow("1000 questions wait for it already");
+    await untilEqual("questions at the service", 64, () => server.questions.length);
+    abort.abort("the test is over");
+    expect(new Set(await Promise.all(waiting))).toEqual(new Set(["the test is over"]));
+    server.answer = (response) => void response.writeHead(204).end();
+    const { status } = await service.ask({ path: "/", headers: [], signal: new AbortController().signal });
+    expect(status).toBe(204);
+    await service.close();
   });
 
   test("that the service closes in the moment they are used cost nothing", async () => {
