@@ -15,9 +15,9 @@ const TOLERANCE_MS = 150;
 const limited = "weir_messages_limited_total";
 
 test.for([
-  ["chat", { ratePerSecond: 5, burst: 10, messages: 16 }],
-  ["files", { ratePerSecond: 100, burst: 200, messages: 320 }],
-  ["notifications", { ratePerSecond: 1, burst: 5, messages: 7 }],
+  ["chat", { ratePerSecond: 5, burst: 10, messages: 13 }],
+  ["files", { ratePerSecond: 100, burst: 200, messages: 260 }],
+  ["notifications", { ratePerSecond: 1, burst: 5, messages: 6 }],
 ] as const)(
   "/%s/* lets its burst through at once and the rest at its rate, and loses none",
   async ([path, limit]) => {
