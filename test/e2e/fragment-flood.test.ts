@@ -42,16 +42,24 @@ test.for([
     const other = await openClient(weir.url);
     const { connection } = await openRaw(`${weir.url}/flood`);
     const backend = await flooded.connection(0);
-    backend.discardFromNowOn();
     const isDropped = "onExceed" in messages;
-    if (isDropped) await connection.sendText("the only token");
+    if (isDropped) {
+      await connection.sendText("the only token");
+      expect(await backend.nextText()).toBe("the only token");
+    }
+    backend.discardFromNowOn();
+    const receivedBefore = backend.receivedBytes;
     expect(await other.ask("before")).toBe("before");
     const before = await residentBytes();
 
     await connection.sendFrame({ opcode: opcodes.binary, fin: false });
     expect(await talkUntil(flood(connection, fragment), other)).toBeGreaterThan(0);
-    await connection.sendFrame({ opcode: opcodes.ping, payload: "the end" });
-    await backend.untilReceivedBytes(isDropped ? 1 : BLOCKS * MIB * 0.99);
+    const ping = connection.encode({ opcode: opcodes.ping, payload: "the end" });
+    await connection.write(ping);
+    const first = encodeFrame({ opcode: opcodes.binary, fin: false, maskingKey });
+    const passed = isDropped ? 0 : first.length + BLOCKS * blockOf(fragment).length;
+    await backend.untilReceivedBytes(receivedBefore + passed + ping.length);
+    expect(backend.receivedBytes - receivedBefore).toBe(passed + ping.length);
     expect((await residentBytes()) - before).toBeLessThan(MAX_GROWTH_BYTES);
     const metrics = await scrape(weir.adminUrl);
     expect(metrics.sum("weir_messages_limited_total")).toBe(isDropped ? 1 : 0);
@@ -60,9 +68,14 @@ test.for([
   },
 );
 
+/** As many whole fragments as 1 MiB holds. */
+function blockOf(fragment: Buffer): Buffer {
+  return Buffer.alloc(Math.floor(MIB / fragment.length) * fragment.length, fragment);
+}
+
 /** In blocks of 1 MiB, each once the kernel has taken the one before. */
 async function flood(connection: RawConnection, fragment: Buffer): Promise<void> {
-  const block = Buffer.alloc(Math.floor(MIB / fragment.length) * fragment.length, fragment);
+  const block = blockOf(fragment);
   for (let i = 0; i < BLOCKS; i++) await connection.write(block);
 }
 
