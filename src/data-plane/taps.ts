@@ -7,8 +7,9 @@ import { Opcode } from "../ws/protocol.ts";
 import type { OpenConnection } from "./connections.ts";
 import type { TappedFrame } from "./pipe-tap.ts";
 
-const BATCH_DELAY_MS = 25;
-const MAX_BATCH_FRAMES = 1_000;
+const BATCH_DELAY_MS = 50;
+/** What all taps together cost a thread is bounded by this. */
+const MAX_BATCH_FRAMES = 500;
 
 const OPCODES: Readonly<Record<number, string>> = {
   [Opcode.continuation]: "continuation",
@@ -57,6 +58,8 @@ export class Taps {
     const tap: Tap = { id, filter, idPrefix, ...batch };
     this.#taps.set(id, tap);
     for (const [connection, one] of open) this.#attachIfMeant(tap, connection, one);
+    // It may have ended while the wish was on its way here.
+    if ("connection" in filter && !this.#byConnection.has(filter.connection)) this.#end(tap);
   }
 
   remove(id: number, open: (connection: number) => OpenConnection | undefined): void {
@@ -85,9 +88,7 @@ export class Taps {
 
   onEnded(connection: number): void {
     for (const tap of this.#byConnection.get(connection) ?? []) {
-      if (!("connection" in tap.filter)) continue;
-      tap.isOver = true;
-      this.#schedule(tap);
+      if ("connection" in tap.filter) this.#end(tap);
     }
     this.#byConnection.delete(connection);
   }
@@ -114,6 +115,11 @@ export class Taps {
     };
     open.connection.toBackend.tap(sinkOf("client_to_backend"));
     open.connection.toClient.tap(sinkOf("backend_to_client"));
+  }
+
+  #end(tap: Tap): void {
+    tap.isOver = true;
+    this.#schedule(tap);
   }
 
   #take(tap: Tap, frame: TappedFrame, origin: Origin): void {

@@ -72,7 +72,7 @@ test("a tap sees all connections of its user, those that open later too, and nob
   const late = new FakeConnection("ann");
   taps.onOpened(9, late.open);
   for (const connection of [...connections, late]) connection.pass();
-  vi.advanceTimersByTime(25);
+  vi.advanceTimersByTime(50);
   expect(posted).toHaveLength(1);
   expect(posted[0]).toMatchObject({ tap: 1, count: 3, lost: 0, isOver: false });
   const seen = posted.flatMap((batch) => framesOf(batch));
@@ -99,7 +99,7 @@ test("a limit goes by the name of what it belongs to", () => {
   add(1, { user: "bob" });
   for (const limit of ["tier", "route", "limits.maxMessageSize", null] as const)
     connections[2]?.pass(1, limit);
-  vi.advanceTimersByTime(25);
+  vi.advanceTimersByTime(50);
   const limits = posted.flatMap((batch) => framesOf(batch)).map(({ limit }) => limit);
   expect(limits).toEqual(["tier:guest", "route:*/play", "limits.maxMessageSize", null]);
 });
@@ -108,7 +108,7 @@ test("several taps on one connection see the same, and the last one to go takes 
   add(1, { user: "bob" });
   add(2, { connection: 2 });
   connections[2]?.pass();
-  vi.advanceTimersByTime(25);
+  vi.advanceTimersByTime(50);
   expect(posted.map(({ tap, count }) => [tap, count])).toEqual([
     [1, 1],
     [2, 1],
@@ -123,14 +123,14 @@ test("several taps on one connection see the same, and the last one to go takes 
 test("what comes before the last batch has arrived is kept up to a bound, and counted beyond it", () => {
   add(1, { connection: 2 });
   connections[2]?.pass(1_200);
-  vi.advanceTimersByTime(25);
-  expect(posted[0]).toMatchObject({ count: 1_000, lost: 200 });
+  vi.advanceTimersByTime(50);
+  expect(posted[0]).toMatchObject({ count: 500, lost: 700 });
   connections[2]?.pass(5_000);
   vi.advanceTimersByTime(60_000);
   expect(posted).toHaveLength(1);
   taps.onArrived(1);
-  vi.advanceTimersByTime(25);
-  expect(posted[1]).toMatchObject({ count: 1_000, lost: 4_000 });
+  vi.advanceTimersByTime(50);
+  expect(posted[1]).toMatchObject({ count: 500, lost: 4_500 });
   taps.onArrived(1);
   vi.advanceTimersByTime(60_000);
   expect(posted).toHaveLength(2);
@@ -141,9 +141,15 @@ test("a tap on one connection is over with it, behind its last frames; one on a 
   add(2, { user: "ann" });
   connections[0]?.pass();
   taps.onEnded(0);
-  vi.advanceTimersByTime(25);
+  vi.advanceTimersByTime(50);
   expect(posted.map(({ tap, count, isOver }) => [tap, count, isOver])).toEqual([
     [1, 1, true],
     [2, 1, false],
   ]);
+});
+
+test("a tap on a connection that has ended meanwhile is over at once", () => {
+  add(1, { connection: 99 });
+  vi.advanceTimersByTime(50);
+  expect(posted).toMatchObject([{ tap: 1, count: 0, isOver: true }]);
 });
