@@ -44,12 +44,12 @@ export class AdminClient {
    * @param path with its query, such as `/api/pools`
    */
   async ask(method: Method, path: string, { body, expected = [] }: AskOptions = {}): Promise<Answer> {
-    const { baseUrl, token } = this.#remote;
+    const { baseUrl, headers } = this.#remote;
     const options = {
       method,
       dispatcher: this.#agent,
       headers: {
-        ...(token === null ? {} : { authorization: `Bearer ${token}` }),
+        ...headers,
         ...(body === undefined ? {} : { "content-type": "application/json" }),
       },
       body: body === undefined ? null : JSON.stringify(body),
@@ -113,11 +113,11 @@ function codeOf(error: unknown): string {
   return error instanceof Error && "code" in error ? String(error.code) : "";
 }
 
-export function refused({ shown, token }: Remote, { status, body }: Answer): FatalError {
+export function refused({ shown, headers }: Remote, { status, body }: Answer): FatalError {
   const message = messageOf(body);
   if (status === 401) {
     const advice =
-      token === null
+      headers.authorization === undefined
         ? "it wants its admin.token: give it by WEIR_TOKEN or --token-file FILE"
         : "the token is not its admin.token";
     return new FatalError(`Weir at ${shown} refuses: ${advice}`, ExitCode.noPermission);

@@ -53,9 +53,8 @@ export class AdminStream {
 
   /** Resolves once it is open. Throws FatalError, as `AdminClient.ask` does. */
   static async open(remote: Remote, options: StreamOptions): Promise<AdminStream> {
-    const { token } = remote;
     const socket = new WebSocket(urlOf(remote, options.path), {
-      headers: token === null ? {} : { authorization: `Bearer ${token}` },
+      headers: remote.headers,
       handshakeTimeout: OPEN_TIMEOUT_MS,
       perMessageDeflate: false,
     });

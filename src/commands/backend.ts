@@ -38,21 +38,23 @@ export async function drain(
   output: Output,
 ): Promise<number> {
   const { connections } = await setState(client, name, "draining");
-  if (waitMs === null || connections === 0) {
-    output.print(`${nameOf(name)} gets no new work; ${countOf(connections)}`);
-    return ExitCode.ok;
+  const result = `${nameOf(name)} gets no new work; ${countOf(connections)}`;
+  if (waitMs !== null && connections > 0) {
+    output.complain(result);
+    return await untilEmpty(client, name, { waitMs, connections }, output);
   }
-  output.complain(`${nameOf(name)} gets no new work; ${countOf(connections)}`);
-  return await untilEmpty(client, name, waitMs, output);
+  output.print(result);
+  return ExitCode.ok;
 }
 
 async function untilEmpty(
   client: AdminClient,
   name: BackendName,
-  waitMs: number,
+  { waitMs, connections }: { readonly waitMs: number; readonly connections: number },
   { print, complain }: Output,
 ): Promise<number> {
   const deadlineMs = performance.now() + waitMs;
+  let told = connections;
   for (;;) {
     const leftMs = Math.max(0, Math.ceil(deadlineMs - performance.now()));
     const backend = await askFor(client, name, Math.min(WAIT_STEP_MS, leftMs));
@@ -66,7 +68,8 @@ async function untilEmpty(
         ExitCode.usage,
       );
     }
-    complain(countOf(backend.connections));
+    if (backend.connections !== told) complain(countOf(backend.connections));
+    told = backend.connections;
     if (performance.now() >= deadlineMs) {
       complain(`the ${formatDuration(waitMs)} are over; ${nameOf(name)} goes on draining`);
       return ExitCode.timeout;

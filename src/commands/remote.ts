@@ -12,7 +12,8 @@ export interface Remote {
   readonly socketPath: string | null;
   /** As the person wrote it. */
   readonly shown: string;
-  readonly token: string | null;
+  /** Headers that every request carries. */
+  readonly headers: Readonly<Record<string, string>>;
 }
 
 type Environment = Readonly<Record<string, string | undefined>>;
@@ -29,7 +30,16 @@ export function resolveRemote(options: RemoteOptions, env: Environment): Remote 
       `${isGiven ? "--admin" : "WEIR_ADMIN"} needs a URL like ${DEFAULT_ADMIN} or unix:/path, not ${shown}`,
     );
   }
-  return { ...place, shown, token: tokenOf(options, env) };
+  return { ...place, shown, headers: headersWith(tokenOf(options, env)) };
+}
+
+function headersWith(token: string | null): Record<string, string> {
+  if (token === null) return {};
+  // Not shown, though it is wrong: it may be the right one but for a stray character.
+  if (/\p{Cc}/u.test(token))
+    throw new UsageError("the token has a control character, or is more than a line");
+  // Node writes each character of a header as one byte.
+  return { authorization: `Bearer ${Buffer.from(token).toString("latin1")}` };
 }
 
 function parseAdmin(text: string): Pick<Remote, "baseUrl" | "socketPath"> | null {

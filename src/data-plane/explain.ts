@@ -120,9 +120,14 @@ async function parse({ headLines }: AskedRequest, maxHeaderSize: number): Promis
     requireHostHeader: false,
     shouldUpgradeCallback: (request) => isWebSocketUpgrade(request),
   });
+  // As a listener has it: `checkHead` looks at all lines.
+  server.maxHeadersCount = 0;
   server.on("upgrade", (request: IncomingMessage) => resolve({ request, isUpgrade: true }));
   server.on("request", (request) => resolve({ request, isUpgrade: false }));
   server.on("connect", () => reject(new Refusal("bad_request", { message: "CONNECT is not served" })));
+  server.on("checkExpectation", () =>
+    reject(new Refusal("bad_request", { message: "Node answers its Expect with 417" })),
+  );
   server.on("clientError", (error: NodeJS.ErrnoException) => {
     const isLarge = error.code === "HPE_HEADER_OVERFLOW";
     reject(new Refusal(isLarge ? "head_too_large" : "bad_request", { cause: error }));

@@ -175,6 +175,11 @@ describe("what is said of a plain request", () => {
     expect(await explain(weir, {}, { url: `${weir.httpUrl}/ws-only` })).toMatchObject({
       refusal: { code: "http_rejected", status: 426 },
     });
+    const expecting = { headers: { Expect: "the-unexpected" } };
+    expect((await explain(weir, expecting, { url: `${weir.httpUrl}/chat` })).refusal).toMatchObject({
+      code: "bad_request",
+      message: expect.stringContaining("417"),
+    });
   });
 });
 

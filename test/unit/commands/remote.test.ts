@@ -9,6 +9,8 @@ import { temporaryFolder } from "../../support/cleanup.ts";
 
 const NONE = { admin: null, token: null, tokenFile: null };
 
+const bearer = (token: string) => ({ authorization: `Bearer ${token}` });
+
 describe("the address", () => {
   test.each([
     ["http://127.0.0.1:9347", "http://127.0.0.1:9347", null],
@@ -21,7 +23,7 @@ describe("the address", () => {
     ["unix:///run/weir.sock", "http://localhost", "/run/weir.sock"],
     ["unix:weir.sock", "http://localhost", "weir.sock"],
   ])("%s", (admin, baseUrl, socketPath) => {
-    expect(resolveRemote({ ...NONE, admin }, {})).toEqual({ baseUrl, socketPath, shown: admin, token: null });
+    expect(resolveRemote({ ...NONE, admin }, {})).toEqual({ baseUrl, socketPath, shown: admin, headers: {} });
   });
 
   test("is that of --admin, else of WEIR_ADMIN, else the default of admin.bind", () => {
@@ -53,10 +55,19 @@ describe("the token", () => {
     const tokenFile = join(await temporaryFolder(), "token");
     await writeFile(tokenFile, "from-file\n");
     const env = { WEIR_TOKEN: "from-env" };
-    expect(resolveRemote({ ...NONE, token: "given" }, env).token).toBe("given");
-    expect(resolveRemote({ ...NONE, tokenFile }, env).token).toBe("from-file");
-    expect(resolveRemote(NONE, env).token).toBe("from-env");
-    expect(resolveRemote(NONE, { WEIR_TOKEN: "" }).token).toBeNull();
+    expect(resolveRemote({ ...NONE, token: "given" }, env).headers).toEqual(bearer("given"));
+    expect(resolveRemote({ ...NONE, tokenFile }, env).headers).toEqual(bearer("from-file"));
+    expect(resolveRemote(NONE, env).headers).toEqual(bearer("from-env"));
+    expect(resolveRemote(NONE, { WEIR_TOKEN: "" }).headers).toEqual({});
+  });
+
+  test("is sent as the bytes of its UTF-8, and may be in no two lines", () => {
+    expect(resolveRemote({ ...NONE, token: "é☃" }, {}).headers).toEqual(
+      bearer("\u00c3\u00a9\u00e2\u0098\u0083"),
+    );
+    expect(() => resolveRemote({ ...NONE, token: "a\nb" }, {})).toThrow(
+      new UsageError("the token has a control character, or is more than a line"),
+    );
   });
 
   test("cannot come from a file that is missing or empty", async () => {
