@@ -21,6 +21,13 @@ export const ERRORS = {
   head_timeout: entry("client", 408, null, "the request head was not whole within timeouts.handshake"),
   bad_request: entry("client", 400, null, "malformed HTTP request"),
   bad_upgrade: entry("client", 400, null, "not a valid WebSocket upgrade"),
+  address_denied: entry("client", 403, 1008, "clients of this address are not let in"),
+  address_limited: entry(
+    "client",
+    429,
+    1013,
+    "this address has as many connections, or asks for new ones as fast, as it may",
+  ),
   no_route: entry("client", 404, 1008, "no route matches this host and path"),
   origin_not_allowed: entry("client", 403, 1008, "pages of this origin may not connect here"),
   unauthorized: entry("client", 401, 3000, "credentials are needed"),

@@ -11,6 +11,7 @@ import { formatProblem, isResolved, type LoadedConfig, parseConfig } from "./con
 import type { Config } from "./config/schema.ts";
 import { readerOf, type TlsFiles } from "./config/tls-files.ts";
 import { AbuseWatch } from "./control-plane/abuse.ts";
+import { AddressLimits } from "./control-plane/address-limits.ts";
 import { Admission, type AdmissionEvents } from "./control-plane/admission.ts";
 import { Alerts } from "./control-plane/alerts/alerts.ts";
 import { answer, Dispatcher } from "./control-plane/dispatcher.ts";
@@ -95,6 +96,7 @@ export class Weir {
   readonly #fleet: Fleet;
   readonly #admission: Admission;
   readonly #abuse: AbuseWatch;
+  readonly #addressLimits: AddressLimits;
   readonly #delays: EventLoopDelays;
   readonly #overload: Overload;
   readonly #expiries = new CertificateExpiries();
@@ -166,6 +168,7 @@ export class Weir {
     });
     this.#stateFile = new StateFile({ records: () => this.#state.records(), log });
     this.#abuse = new AbuseWatch(config.limits.abuse);
+    this.#addressLimits = new AddressLimits(config.limits.perAddress, () => clock.nowMs());
     const threads = threadCount(config.threads);
     this.#delays = new EventLoopDelays(threads, clock);
     const buffered = new BufferedBytes(threads);
@@ -183,6 +186,8 @@ export class Weir {
     const dispatcher = new Dispatcher({
       admission: this.#admission,
       abuse: this.#abuse,
+      addresses: this.#addressLimits,
+      isReady: (pool) => this.#isReadyFor(pool),
       fleet: this.#fleet,
       log,
       questions,
@@ -359,6 +364,7 @@ export class Weir {
   #configure(config: Config, files: TlsFiles): void {
     this.#stateFile.configure(config.state);
     this.#abuse.configure(config.limits.abuse);
+    this.#addressLimits.configure(config.limits.perAddress);
     this.#alerts.configure(config.alerts);
     this.#overload.configure(config);
     this.#fleet.configure(config, readerOf(files));
@@ -430,6 +436,7 @@ export class Weir {
     this.#admission.sweep();
     this.#fleet.sweep();
     this.#abuse.sweep(this.#clock.nowMs());
+    this.#addressLimits.sweep();
     if (!this.#isReady) return;
     this.#alerts.look();
     this.#overload.look();

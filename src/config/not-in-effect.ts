@@ -6,15 +6,7 @@ import { entriesOf, field, itemsOf } from "./raw.ts";
 import type { Config } from "./schema.ts";
 
 /** `*` stands for a name, `[]` for an item of a list; everything below a key is meant as well. */
-export const NOT_IN_EFFECT = [
-  "listeners[].healthPath",
-  "listeners[].allow",
-  "listeners[].deny",
-  "limits.perAddress",
-  "routes[].allow",
-  "routes[].deny",
-  "pools.*.backends[].proxyProtocol",
-] as const;
+export const NOT_IN_EFFECT = ["pools.*.backends[].proxyProtocol"] as const;
 
 /** A warning for each such key that the file asks something of, be it what is the default. */
 export function findNotInEffect(raw: unknown, config: Config): Finding[] {

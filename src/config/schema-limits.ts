@@ -48,7 +48,7 @@ export interface UpgradePaceConfig extends Rate {
   readonly timeout: number;
 }
 
-interface PerAddressConfig {
+export interface PerAddressConfig {
   readonly connections: number | null;
   readonly upgrades: Rate | null;
 }

@@ -5,6 +5,7 @@ import type { ErrorCode } from "../errors.ts";
 import type { Log } from "../log.ts";
 import type { ConnectionSummary, RoundTrips, ToControl } from "../shared-memory/channel.ts";
 import type { AbuseWatch } from "./abuse.ts";
+import type { AddressLimits } from "./address-limits.ts";
 import type { Admission, Decision } from "./admission.ts";
 import type { Fleet } from "./fleet.ts";
 import type { Hints } from "./hints.ts";
@@ -33,12 +34,15 @@ export interface TrafficObserver {
 interface DispatcherOptions {
   readonly admission: Admission;
   readonly abuse: AbuseWatch;
+  readonly addresses: Pick<AddressLimits, "enter" | "leave" | "releaseWorker">;
   readonly fleet: Pick<Fleet, "failed" | "lost" | "answered">;
   readonly questions: Pick<Questions, "onAnswer" | "onDeath">;
   readonly taps: Pick<Taps, "onTapped" | "onDeath">;
   readonly log: Log;
   readonly hints: Pick<Hints, "give">;
   readonly observers: readonly Partial<TrafficObserver>[];
+  /** Whether Weir serves, and a backend of the pool is up where one is named. */
+  readonly isReady: (pool: string | null) => boolean;
   /** Ends one connection. */
   readonly close: (worker: number, id: number, reason: "abuse" | "admin") => void;
   /** Monotonic milliseconds. */
@@ -58,6 +62,17 @@ export class Dispatcher {
         const decision = this.#options.admission.admit(thread.serial, message.request);
         if (decision !== null) answer(thread, message.request.id, decision);
         return;
+      }
+      case "enter": {
+        const { id, address } = message;
+        const isSo = this.#options.addresses.enter(thread.serial, id, address);
+        return thread.channel.post({ type: "verdict", id, isSo });
+      }
+      case "leave":
+        return this.#options.addresses.leave(thread.serial, message.id);
+      case "ask-readiness": {
+        const isSo = this.#options.isReady(message.pool);
+        return thread.channel.post({ type: "verdict", id: message.id, isSo });
       }
       case "exchange":
         return answer(
@@ -110,7 +125,8 @@ export class Dispatcher {
   onDeath(thread: Thread): void {
     this.#options.questions.onDeath(thread);
     this.#options.taps.onDeath(thread);
-    const { admission, now } = this.#options;
+    const { admission, addresses, now } = this.#options;
+    addresses.releaseWorker(thread.serial);
     // Nobody is left to tell how they ended: their sockets are gone with the thread.
     for (const { pool, openedAtMs } of admission.openOfWorker(thread.serial)) {
       const durationMs = now() - openedAtMs;

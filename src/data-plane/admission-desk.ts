@@ -1,5 +1,6 @@
 // The data plane's end of admission: asks the control plane for grants and gives them back.
 
+import type { Socket } from "node:net";
 import { Refusal, type ErrorCode } from "../errors.ts";
 import type { AdmitRequest, Channel, ConnectionSummary, Grant, ToControl } from "../shared-memory/channel.ts";
 import type { PendingClient } from "./pending-client.ts";
@@ -12,6 +13,7 @@ interface Waiting {
 export class AdmissionDesk {
   readonly #channel: Channel<ToControl>;
   readonly #waiting = new Map<number, Waiting>();
+  readonly #verdicts = new Map<number, (isSo: boolean) => void>();
   #nextId = 1;
 
   constructor(channel: Channel<ToControl>) {
@@ -34,6 +36,23 @@ export class AdmissionDesk {
   }
 
   /**
+   * Holds a place of a client's address for as long as the socket is open. Throws Refusal `address_limited`.
+   * @param address as `ipUser` spells it
+   */
+  async enter(address: string, socket: Socket): Promise<void> {
+    if (socket.destroyed) throw new Refusal("client_gone");
+    const id = this.#nextId++;
+    // However the upgrade or the connection ends, its socket is closed then.
+    socket.once("close", () => this.#channel.postUnhurried({ type: "leave", id }));
+    if (!(await this.#verdict({ type: "enter", id, address }))) throw new Refusal("address_limited");
+  }
+
+  /** What `/readyz` would say. */
+  isReady(pool: string | null): Promise<boolean> {
+    return this.#verdict({ type: "ask-readiness", id: this.#nextId++, pool });
+  }
+
+  /**
    * Trades a grant whose dial failed for one on another backend. Where there is no other, throws
    * the failure again; the grant at hand is still held then.
    */
@@ -50,12 +69,24 @@ export class AdmissionDesk {
     this.#channel.postUnhurried({ type: "release", id: grant.id, summary });
   }
 
+  onVerdict(id: number, isSo: boolean): void {
+    this.#verdicts.get(id)?.(isSo);
+    this.#verdicts.delete(id);
+  }
+
   onGranted(grant: Grant): void {
     this.#take(grant.id)?.granted(grant);
   }
 
   onRefused(id: number, code: ErrorCode): void {
     this.#take(id)?.refused(code);
+  }
+
+  #verdict(question: Extract<ToControl, { type: "enter" | "ask-readiness" }>): Promise<boolean> {
+    return new Promise((resolve) => {
+      this.#verdicts.set(question.id, resolve);
+      this.#channel.post(question);
+    });
   }
 
   #ask(id: number, question: ToControl): Promise<Grant> {

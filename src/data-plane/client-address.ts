@@ -1,11 +1,12 @@
 // Who a client is at the address level: the peer of the socket, or whoever trusted proxies say it is.
 
 import net from "node:net";
+import { Refusal } from "../errors.ts";
 import { ipv4In } from "./identity-value.ts";
 import { remoteAddressOf } from "./socket-ends.ts";
 
-/** The addresses whose forwarded and identity headers are believed. */
-export class TrustedProxies {
+/** A list of addresses, such as those whose forwarded and identity headers are believed. */
+export class AddressBlocks {
   readonly #list = new net.BlockList();
 
   /** @param cidrs canonical CIDRs, IPv4 or IPv6 */
@@ -19,6 +20,25 @@ export class TrustedProxies {
   has(address: string): boolean {
     const family = net.isIP(address);
     return family !== 0 && this.#list.check(address, family === 6 ? "ipv6" : "ipv4");
+  }
+}
+
+/** The `allow` and `deny` of a listener or route. */
+export class AddressRules {
+  readonly #allow: AddressBlocks | null;
+  readonly #deny: AddressBlocks;
+
+  constructor({ allow, deny }: { readonly allow: readonly string[]; readonly deny: readonly string[] }) {
+    this.#allow = allow.length === 0 ? null : new AddressBlocks(allow);
+    this.#deny = new AddressBlocks(deny);
+  }
+
+  /**
+   * Throws Refusal `address_denied`. A client without an address (on a Unix socket, and nobody has said one) is
+   * in no list: `allow` shuts it out, `deny` does not.
+   */
+  check(address: string): void {
+    if (this.#deny.has(address) || this.#allow?.has(address) === false) throw new Refusal("address_denied");
   }
 }
 
@@ -40,7 +60,7 @@ export function plainAddress(address: string): string {
  * @param peer empty for a client on a Unix socket, which is trusted
  * @param forwarded the client IP header, a comma-separated list
  */
-export function clientAddress(peer: string, forwarded: string, trusted: TrustedProxies): string {
+export function clientAddress(peer: string, forwarded: string, trusted: AddressBlocks): string {
   let address = peer;
   const hops = forwarded.split(",");
   for (let i = hops.length - 1; i >= 0 && (address === "" || trusted.has(address)); i--) {

@@ -3,7 +3,7 @@
 
 import { Socket } from "node:net";
 import type { TLSSocket } from "node:tls";
-import { type TrustedProxies, plainAddress } from "./client-address.ts";
+import { type AddressBlocks, plainAddress } from "./client-address.ts";
 import { ignoreError } from "./ignore-error.ts";
 import type { ListenerTls } from "./listener-tls.ts";
 import { readProxyHeader } from "./proxy-header.ts";
@@ -20,7 +20,7 @@ export interface EntranceSettings {
   /** Null: without TLS. */
   readonly tls: ListenerTls | null;
   /** Who must send a PROXY header; null: nobody may. */
-  readonly proxies: TrustedProxies | null;
+  readonly proxies: AddressBlocks | null;
   /** Milliseconds that a PROXY header may take. */
   readonly headerTimeoutMs: number;
 }
@@ -66,7 +66,7 @@ export class Entrance {
   }
 
   /** Who is not trusted could claim any address, and one without a header would pass for the proxy itself. */
-  #expectHeader(socket: Socket, proxies: TrustedProxies): void {
+  #expectHeader(socket: Socket, proxies: AddressBlocks): void {
     const { remoteAddress, localAddress } = socket;
     const isOnUnixSocket = remoteAddress === undefined && localAddress === undefined && !socket.destroyed;
     const isTrusted = remoteAddress !== undefined && proxies.has(plainAddress(remoteAddress));

@@ -10,6 +10,8 @@ import { forwardWithRetries } from "./forward-with-retries.ts";
 import { Forwarder, hasBody } from "./forwarder.ts";
 import { identify, locate } from "./identify.ts";
 import { connectionHeader, refusalAnswer } from "./refuse.ts";
+import { answerHealth, isHealthRequest } from "./health-path.ts";
+import type { ListenerSettings } from "./listener-settings.ts";
 import type { Reporter, RequestFacts } from "./reporter.ts";
 import { checkHead } from "./request-head.ts";
 import { requestIdOf } from "./request-id.ts";
@@ -60,7 +62,11 @@ export class PlainRequests {
     for (const response of this.#unanswered) response.destroy();
   }
 
-  async onRequest(request: http.IncomingMessage, response: http.ServerResponse): Promise<void> {
+  async onRequest(
+    request: http.IncomingMessage,
+    response: http.ServerResponse,
+    listener: ListenerSettings,
+  ): Promise<void> {
     const { desk, reporter } = this.#context;
     const settings = this.#context.settings();
     const startedAtMs = performance.now();
@@ -76,12 +82,18 @@ export class PlainRequests {
     });
     try {
       const target = parseRequest(request);
-      const route = settings.routes.match(target);
-      Object.assign(facts, { pool: route.pool, route: route.id });
-      if (route.http === "reject") throw new Refusal("http_rejected");
+      if (isHealthRequest(request, target, listener)) {
+        await answerHealth(desk, target, response, this.#persistence(request, response));
+        return;
+      }
       const place = locate(request, request.socket, settings);
       const requestId = requestIdOf(request, place.isPeerTrusted);
       Object.assign(facts, { address: place.address, requestId });
+      listener.access.check(place.address);
+      const route = settings.routes.match(target);
+      Object.assign(facts, { pool: route.pool, route: route.id });
+      settings.access.get(route.id)?.check(place.address);
+      if (route.http === "reject") throw new Refusal("http_rejected");
       const passport = await settings.credentials.check({
         request,
         target,

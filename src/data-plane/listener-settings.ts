@@ -2,7 +2,7 @@
 
 import type { Config, ListenerConfig } from "../config/schema.ts";
 import type { ReadFile } from "../config/tls-files.ts";
-import { TrustedProxies } from "./client-address.ts";
+import { AddressBlocks, AddressRules } from "./client-address.ts";
 import type { EntranceSettings } from "./entrance.ts";
 import { ListenerTls } from "./listener-tls.ts";
 import { ServerContexts } from "./server-contexts.ts";
@@ -10,6 +10,7 @@ import { ServerContexts } from "./server-contexts.ts";
 export interface ListenerSettings {
   readonly config: ListenerConfig;
   readonly entrance: EntranceSettings;
+  readonly access: AddressRules;
 }
 
 export class ListenersSettings {
@@ -23,12 +24,13 @@ export class ListenersSettings {
 
   /** Makes a version ready, in the order of the listeners. Throws where a file cannot be read or used. */
   prepare(config: Config, readFile: ReadFile): readonly ListenerSettings[] {
-    const trustedProxies = new TrustedProxies(config.trustedProxies);
+    const trustedProxies = new AddressBlocks(config.trustedProxies);
     const timeoutMs = config.timeouts.handshake;
     return config.listeners.map((listener, index) => {
       const proxies = listener.proxyProtocol ? trustedProxies : null;
       const tls = this.#prepareTls(listener, index, timeoutMs, readFile);
-      return { config: listener, entrance: { tls, proxies, headerTimeoutMs: timeoutMs } };
+      const access = new AddressRules(listener);
+      return { config: listener, access, entrance: { tls, proxies, headerTimeoutMs: timeoutMs } };
     });
   }
 

@@ -5,7 +5,7 @@ import type { Config } from "../config/schema.ts";
 import type { TierConfig } from "../config/schema-limits.ts";
 import type { ReadFile } from "../config/tls-files.ts";
 import { affinityCookieNames } from "./affinity-cookie.ts";
-import { TrustedProxies } from "./client-address.ts";
+import { AddressBlocks, AddressRules } from "./client-address.ts";
 import type { DialTarget } from "./dial-target.ts";
 import { Credentials } from "./credentials/credentials.ts";
 import { CredentialServices } from "./credentials/credential-services.ts";
@@ -27,7 +27,9 @@ export class Settings {
   readonly config: Config;
   readonly routes: Routes;
   readonly origins: Origins;
-  readonly trustedProxies: TrustedProxies;
+  readonly trustedProxies: AddressBlocks;
+  /** By the id of the route. */
+  readonly access: ReadonlyMap<string, AddressRules>;
   /** Header lines that only trusted peers may send; lower case, `-` for `_`. */
   readonly trustedHeaders: ReadonlySet<string>;
   /** Names of the pools' own cookies. */
@@ -48,7 +50,8 @@ export class Settings {
     this.config = config;
     this.routes = new Routes(config.routes);
     this.origins = new Origins(config.routes);
-    this.trustedProxies = new TrustedProxies(config.trustedProxies);
+    this.trustedProxies = new AddressBlocks(config.trustedProxies);
+    this.access = new Map(config.routes.map((route) => [route.id, new AddressRules(route)]));
     this.trustedHeaders = trustedHeaders(config);
     this.affinityCookies = affinityCookieNames(config);
     this.identity = new IdentitySources(config);

@@ -12,7 +12,9 @@ import { affinityCookie, affinitySetCookie } from "./affinity-cookie.ts";
 import { addressOf } from "./client-address.ts";
 import type { Connections } from "./connections.ts";
 import { dialWithRetries } from "./dial-with-retries.ts";
-import { identify, locate } from "./identify.ts";
+import { type ClientPlace, identify, locate } from "./identify.ts";
+import { ipUser } from "./identity-value.ts";
+import type { ListenerSettings } from "./listener-settings.ts";
 import { PendingClient } from "./pending-client.ts";
 import { refuseByClose } from "./refuse-by-close.ts";
 import { passAnswer, refuseUpgrade } from "./refuse.ts";
@@ -30,6 +32,7 @@ export interface UpgradeContext {
   readonly desk: AdmissionDesk;
   readonly connections: Connections;
   readonly reporter: Reporter;
+  readonly listener: () => ListenerSettings;
   /** Port of the listener; 0 for a Unix socket. The socket itself would have to ask the system for it. */
   readonly localPort: () => number;
 }
@@ -49,13 +52,16 @@ export async function onUpgrade(
   const facts: RequestFacts = { pool: null, address: addressOf(socket) };
   try {
     const target = parseUpgrade(request);
-    const route = settings.routes.match(target);
-    const { pool } = route;
-    Object.assign(facts, { pool, route: route.id });
-    checkOrigin({ request, target, route, settings, reporter });
     const place = locate(request, socket, settings);
     const requestId = requestIdOf(request, place.isPeerTrusted);
     Object.assign(facts, { address: place.address, requestId });
+    context.listener().access.check(place.address);
+    if (settings.config.limits.perAddress !== null) await enter(desk, place, socket);
+    const route = settings.routes.match(target);
+    const { pool } = route;
+    Object.assign(facts, { pool, route: route.id });
+    settings.access.get(route.id)?.check(place.address);
+    checkOrigin({ request, target, route, settings, reporter });
     const localPort = proxiedEndsOf(socket)?.destinationPort ?? context.localPort();
     const passport = await settings.credentials.check({
       request,
@@ -128,6 +134,11 @@ export async function onUpgrade(
       refuseUpgrade(request, socket, refusal);
     }
   }
+}
+
+/** A client on a Unix socket of whom nobody says an address shares none with anyone. */
+async function enter(desk: AdmissionDesk, { address }: ClientPlace, socket: Socket): Promise<void> {
+  if (address !== "") await desk.enter(ipUser(address), socket);
 }
 
 interface RoutedUpgrade {

@@ -79,6 +79,8 @@ class DataPlane {
         return this.#desk.onGranted(message.grant);
       case "refused":
         return this.#desk.onRefused(message.id, message.code);
+      case "verdict":
+        return this.#desk.onVerdict(message.id, message.isSo);
       case "configure":
         return this.#configure(message.version, message.config, message.files);
       case "ticket-keys":
@@ -147,6 +149,7 @@ class DataPlane {
       desk: this.#desk,
       connections: this.#connections,
       reporter: this.#reporter,
+      listener: () => this.#listenersSettings.of(listener),
       localPort: () => port,
     };
     const server = new Listener({
@@ -160,7 +163,7 @@ class DataPlane {
         ),
       onRequest: (request, response) =>
         void this.#requests
-          .onRequest(request, response)
+          .onRequest(request, response, this.#listenersSettings.of(listener))
           .catch((error: unknown) => this.#onMistake(error, () => response.destroy())),
     });
     try {

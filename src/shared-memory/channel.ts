@@ -147,6 +147,8 @@ export type ToWorker =
   | { readonly type: "publish" }
   /** Accept no more; what was accepted has this long to send its first request. */
   | { readonly type: "stop-accepting"; readonly withinMs: number }
+  /** The answer to `enter` or `ask-readiness`. */
+  | { readonly type: "verdict"; readonly id: number; readonly isSo: boolean }
   | { readonly type: "stop-listening" }
   | {
       readonly type: "close";
@@ -180,6 +182,11 @@ export type ToControl =
   | { readonly type: "stopped-accepting" }
   | { readonly type: "stopped-listening" }
   | { readonly type: "admit"; readonly request: AdmitRequest }
+  /** May an upgrade from this address go on? Its place is held until `leave`. */
+  | { readonly type: "enter"; readonly id: number; readonly address: string }
+  | { readonly type: "leave"; readonly id: number }
+  /** Would `/readyz` say yes? */
+  | { readonly type: "ask-readiness"; readonly id: number; readonly pool: string | null }
   | { readonly type: "exchange"; readonly id: number; readonly failure: ErrorCode }
   | { readonly type: "opened"; readonly id: number; readonly handshakeMs: number }
   | { readonly type: "release"; readonly id: number; readonly summary: ConnectionSummary | null }

@@ -1,5 +1,6 @@
 // A mistake of Weir's own: no input is known that leads to one, so the data path is run on a real socket
 // with a broken part. The client gets a plain 500, the log the stack, and the slot comes back.
+import { readFileSync } from "node:fs";
 import { createServer } from "node:http";
 import { Socket } from "node:net";
 import { expect, test } from "vitest";
@@ -9,6 +10,7 @@ import { AdmissionDesk } from "../../src/data-plane/admission-desk.ts";
 import { Connections } from "../../src/data-plane/connections.ts";
 import { Reporter } from "../../src/data-plane/reporter.ts";
 import { Taps } from "../../src/data-plane/taps.ts";
+import { ListenersSettings } from "../../src/data-plane/listener-settings.ts";
 import { Settings } from "../../src/data-plane/settings.ts";
 import { onUpgrade } from "../../src/data-plane/upgrade.ts";
 import { BucketView } from "../../src/shared-memory/bucket-table.ts";
@@ -42,11 +44,20 @@ async function startBrokenPath(): Promise<{ url: string; posted: ToControl[] }> 
     clock: new SharedClock(),
     phase: 0,
   });
+  const listeners = new ListenersSettings(Buffer.alloc(48));
+  listeners.use(listeners.prepare(loaded.config, readFileSync));
   const server = createServer();
   server.on("upgrade", (request, socket, head) => {
     if (!(socket instanceof Socket)) throw new Error("not a socket");
     void onUpgrade(
-      { settings: () => settings, desk, connections, reporter, localPort: () => 0 },
+      {
+        settings: () => settings,
+        desk,
+        connections,
+        reporter,
+        listener: () => listeners.of(0),
+        localPort: () => 0,
+      },
       request,
       socket,
       head,

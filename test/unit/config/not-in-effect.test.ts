@@ -20,10 +20,6 @@ test("every listed key exists", () => {
 });
 
 describe("is said of a key that asks for something", () => {
-  test.each([
-    ["routes: [{ pool: chat, allow: [10.0.0.0/8] }]", "f:3:24: warning: routes[0].allow: not in effect yet"],
-  ])("%s", (line, warning) => expect(warningsOf(VALID + line)).toEqual([warning]));
-
   test("in every pool and backend", () => {
     const text = `listeners: [":1"]
 routes: [{ pool: a }, { pool: b }]

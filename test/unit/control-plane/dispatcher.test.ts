@@ -1,6 +1,7 @@
 import { beforeEach, describe, expect, test } from "vitest";
 
 import { AbuseWatch } from "../../../src/control-plane/abuse.ts";
+import { AddressLimits } from "../../../src/control-plane/address-limits.ts";
 import type { Admission } from "../../../src/control-plane/admission.ts";
 import { Dispatcher, type TrafficObserver } from "../../../src/control-plane/dispatcher.ts";
 import { Channel, type ConnectionSummary, type ToWorker } from "../../../src/shared-memory/channel.ts";
@@ -41,6 +42,8 @@ beforeEach(() => {
   dispatcher = new Dispatcher({
     admission,
     abuse: new AbuseWatch(null),
+    addresses: new AddressLimits({ connections: 1, upgrades: null }, () => 0),
+    isReady: (pool) => pool === "chat",
     fleet: {
       failed: (...failure) => void told.push(["failed", ...failure]),
       lost: ({ backend }, network) => void told.push(["lost", backend.id, network]),

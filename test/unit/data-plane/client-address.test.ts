@@ -2,9 +2,9 @@
 import * as fc from "fast-check";
 import { describe, expect, test } from "vitest";
 
-import { clientAddress, plainAddress, TrustedProxies } from "../../../src/data-plane/client-address.ts";
+import { clientAddress, plainAddress, AddressBlocks } from "../../../src/data-plane/client-address.ts";
 
-const trusted = new TrustedProxies(["10.0.0.0/8", "127.0.0.0/8", "::1/128", "fd00::/8"]);
+const trusted = new AddressBlocks(["10.0.0.0/8", "127.0.0.0/8", "::1/128", "fd00::/8"]);
 
 const proxy = fc.constantFrom("10.0.0.1", "10.255.1.2", "127.0.0.1", "::1", "fd00::1");
 const stranger = fc.constantFrom("192.0.2.1", "198.51.100.7", "2001:db8::1", "11.0.0.1");
@@ -62,14 +62,14 @@ describe("clientAddress", () => {
   });
 });
 
-describe("TrustedProxies", () => {
+describe("AddressBlocks", () => {
   test("knows IPv4 addresses in IPv6 notation only as plainAddress gives them", () => {
     expect(trusted.has(plainAddress("::ffff:10.0.0.1"))).toBe(true);
     expect(trusted.has(plainAddress("::FFFF:192.0.2.1"))).toBe(false);
   });
 
   test("has nobody when it is empty, and no text that is no address", () => {
-    const nobody = new TrustedProxies([]);
+    const nobody = new AddressBlocks([]);
     fc.assert(
       fc.property(address, (each) => {
         expect(nobody.has(each)).toBe(false);
