@@ -16,6 +16,7 @@ import { END_ROWS } from "./runner/rows-ends.ts";
 import { EXACTNESS_ROWS } from "./runner/rows-exactness.ts";
 import { HOSTILE_ROWS } from "./runner/rows-hostile.ts";
 import { KILLED_ROWS } from "./runner/rows-killed.ts";
+import { LEFT_ROWS } from "./runner/rows-left.ts";
 import { MEMORY_ROWS } from "./runner/rows-memory.ts";
 import { RELOAD_ROWS } from "./runner/rows-reload.ts";
 import { SCRAPE_ROWS } from "./runner/rows-scrape.ts";
@@ -32,6 +33,7 @@ const SOLO_ROWS: readonly SoloRow[] = [
   ...HOSTILE_ROWS,
   ...SCRAPE_ROWS,
   ...COUNTING_ROWS,
+  ...LEFT_ROWS,
 ];
 const NAMES = {
   rows: [...ROWS, ...SOLO_ROWS].map(({ name }) => name),

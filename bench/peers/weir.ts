@@ -17,6 +17,7 @@ interface Setup {
   readonly pool?: Section;
   /** Started to take the place of a running one; `settings` have the pidFile. */
   readonly takesOver?: boolean;
+  readonly env?: Readonly<Record<string, string>>;
 }
 
 /** Limits that no load of the bench reaches, on all of its connections at once: they are one user's. */
@@ -33,7 +34,14 @@ export const weirWithLimits = weirWith({
   },
 });
 
-export function weirWith({ name, threads, settings = {}, pool = {}, takesOver = false }: Setup): Peer {
+export function weirWith({
+  name,
+  threads,
+  settings = {},
+  pool = {},
+  takesOver = false,
+  env = {},
+}: Setup): Peer {
   return {
     name,
     family: "weir",
@@ -43,6 +51,7 @@ export function weirWith({ name, threads, settings = {}, pool = {}, takesOver = 
     },
     launch: ({ port, backendPort, adminPort, directory }) => ({
       command: process.execPath,
+      env,
       args: [MAIN, "run", "--config", `${directory}/weir.yaml`, ...(takesOver ? ["--takeover"] : [])],
       files: {
         "weir.yaml": `

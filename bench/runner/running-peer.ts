@@ -77,6 +77,15 @@ export class RunningPeer {
     this.#child.stderr?.on("data", (chunk: Buffer) => this.#keep(chunk.toString()));
   }
 
+  /** The last of what it has printed. */
+  get output(): string {
+    return this.#output;
+  }
+
+  signal(name: NodeJS.Signals): void {
+    this.#child.kill(name);
+  }
+
   use(): ProcessUse {
     return useOf(this.#pids);
   }
