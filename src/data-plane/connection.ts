@@ -28,6 +28,8 @@ export class Connection implements PipeOwner {
   #isLeaving = false;
   /** What our Close waits for the end of. */
   #unit: FinishingUnit = "frame";
+  /** Until when messages that wait for their turn may go before it; of `performance.now()`. */
+  #heldUntilMs = 0;
   #closeTimer: NodeJS.Timeout | null = null;
   #openSockets = 2;
 
@@ -95,6 +97,12 @@ export class Connection implements PipeOwner {
     if (reason !== "draining") this.#startCloseTimer();
     this.#sayGoodbye(this.toClient, client, words?.text ?? entry.text);
     this.#sayGoodbye(this.toBackend, entry.backend, "");
+  }
+
+  /** The goodbye of a shutdown, which messages that wait for their turn go before, if that is over by then. */
+  drain(heldUntilMs: number): void {
+    this.#heldUntilMs = heldUntilMs;
+    this.close("draining");
   }
 
   /** Closes the connection for a peer that is not there, or takes nothing: no goodbye would reach that one. */
@@ -212,7 +220,8 @@ export class Connection implements PipeOwner {
   #sayGoodbye(pipe: Pipe, goodbye: Goodbye, text: string): void {
     if (goodbye === "cut") return this.#cut(pipe);
     const maskingKey = pipe === this.toBackend ? randomBytes(MASKING_KEY_BYTES) : null;
-    pipe.close(buildCloseFrame({ code: goodbye, reason: text, maskingKey }), this.#unit);
+    const heldWithinMs = Math.max(0, this.#heldUntilMs - performance.now());
+    pipe.close(buildCloseFrame({ code: goodbye, reason: text, maskingKey }), this.#unit, heldWithinMs);
   }
 
   /** Ends the sink without a Close, once what was written to it is flushed. */

@@ -174,10 +174,11 @@ export class Connections implements ConnectionObserver {
   }
 
   /** Spread over a time. Those whose backend is still being dialled follow once they are open. */
-  closeAll({ reason, spreadMs, withinMs }: Extract<ToWorker, { type: "close-all" }>): void {
+  closeAll({ spreadMs, withinMs }: Extract<ToWorker, { type: "close-all" }>): void {
     const items = Array.from(this.#open.values(), ({ connection }) => connection);
     const { phase } = this.#options;
-    const close = (connection: Connection): void => connection.close(reason);
+    const untilMs = performance.now() + withinMs;
+    const close = (connection: Connection): void => connection.drain(untilMs);
     this.#closes?.stop();
     this.#closes = new PacedCloses({ items, spreadMs, withinMs, phase, close });
     this.#closes.start();

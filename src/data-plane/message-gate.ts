@@ -88,6 +88,17 @@ export class MessageGate {
     return this.#held !== null || this.#isDropping;
   }
 
+  /** How long it takes until all that waits has its tokens, if nobody else takes any; infinite where nothing does. */
+  get heldMs(): number {
+    if (this.#held === null) return Number.POSITIVE_INFINITY;
+    const nowNs = this.#nowNs();
+    // The first of them has its reservation, behind which the others queue.
+    const others = this.#held.starts.length - this.#held.next - 1;
+    let waitNs = 0;
+    for (const bucket of this.#reservedIn) waitNs = Math.max(waitNs, bucket.waitNs(others, nowNs));
+    return waitNs / NS_PER_MS;
+  }
+
   /** The source is not read until tokens have come. */
   get isWaiting(): boolean {
     return this.#held !== null || this.#debtTimer !== null;

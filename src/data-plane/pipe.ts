@@ -18,7 +18,8 @@ import { countRead } from "./read-garbage.ts";
 
 /**
  * - `relaying`: bytes go through.
- * - `finishing`: our Close waits until what is in flight has gone through whole: a frame, or a message.
+ * - `finishing`: our Close waits until what is in flight has gone through whole: a frame, or a message, and
+ *   before a message also those that wait for their turn.
  * - `discarding`: nothing more goes through; reading on for the source's Close.
  * - `ended`: the source has sent its Close, ended, or broken the protocol; its bytes mean nothing now.
  */
@@ -112,11 +113,14 @@ export class Pipe implements GateOwner {
   /**
    * Writes a Close of ours to the sink, at the end of the data frame or message in flight; what the source
    * sends after that is read and thrown away until its own Close.
+   *
+   * @param heldWithinMs messages that wait for their turn go before it, where they all may within this time
    */
-  close(frame: Buffer, after: FinishingUnit): void {
+  close(frame: Buffer, after: FinishingUnit, heldWithinMs = 0): void {
     if (!this.writer.keepClose(frame)) return;
     this.#unit = after;
-    if (this.#state === "relaying" && this.#isInside(after)) this.#enter("finishing");
+    const isHeldSoon = (this.#gate?.heldMs ?? Number.POSITIVE_INFINITY) < heldWithinMs;
+    if (this.#state === "relaying" && (isHeldSoon || this.#isInside(after))) this.#enter("finishing");
     else this.#writeClose();
   }
 
@@ -184,6 +188,7 @@ export class Pipe implements GateOwner {
   onRateExceeded(): void {
     this.#tap?.onWaitRefused();
     // What was let through ends at a message boundary, wherever the source stands.
+    if (this.#state === "finishing") return this.#writeClose();
     this.stop();
     this.owner.onRateExceeded(this);
   }
@@ -192,7 +197,14 @@ export class Pipe implements GateOwner {
     const held = this.#afterHeld;
     this.#afterHeld = null;
     if (held !== null) this.#finishChunk(held);
+    if (this.#state === "finishing") this.#finishBehind(held);
     this.#endIfWaiting();
+  }
+
+  /** All that waited has gone on: our Close follows, unless the last message goes on in the next chunk. */
+  #finishBehind(held: ChunkRest | null): void {
+    const isCut = held !== null && (held.stop === "too big" || held.stop === "error");
+    if (isCut || isAtEndOf(this.#unit, this.#scanner)) this.#writeClose();
   }
 
   #resume(): void {
@@ -278,7 +290,7 @@ export class Pipe implements GateOwner {
   /** What comes of a chunk once its messages have gone on. */
   #finishChunk({ bytes, at, stop }: ChunkRest): void {
     if (stop === "close") {
-      if (this.#state === "relaying") this.writer.markClosed();
+      if (this.#state === "relaying" || this.#state === "finishing") this.writer.markClosed();
       if (this.#state !== "ended") this.#receiveClose(bytes);
       return;
     }

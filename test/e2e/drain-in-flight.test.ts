@@ -4,6 +4,7 @@ import { describe, expect, test } from "vitest";
 
 import { startEchoBackend } from "../support/echo-backend.ts";
 import { encodeFrame, opcodes } from "../support/frames.ts";
+import { startLimited } from "../support/limited.ts";
 import { openRaw } from "../support/raw-client.ts";
 import type { RawConnection } from "../support/raw-connection.ts";
 import { relayYaml, startRelay } from "../support/relay.ts";
@@ -71,6 +72,71 @@ describe("a message in fragments", () => {
     await client.untilPeerState("fin");
     await backend.untilPeerState("fin");
     expect(backend.buffered).toHaveLength(0);
+  });
+});
+
+describe("messages that wait for their turn", () => {
+  const config = { timeouts: { ping: "off", close: "60s" }, shutdown: { spread: "0s", timeout: "2m" } };
+
+  test("are delivered before the Close, each at its time", async () => {
+    const weir = await startLimited({ tier: { messages: { rate: "5/s", burst: 1 } }, config });
+    const { client, backend } = await weir.open("ann");
+    const texts = ["one", "two", "three"];
+    const frames = texts.map((payload) => client.encode({ opcode: text, payload }));
+    await client.write(
+      Buffer.concat([...frames, client.encode({ opcode: text, payload: "half", fin: false })]),
+    );
+    expect(await backend.nextText()).toBe("one");
+    const drained = weir.weir.drain();
+    expect(await client.nextClose()).toEqual(goodbye);
+    // The last one has begun, and goes on.
+    await client.sendFrame({ opcode: continuation, payload: " and half" });
+    await client.sendFrame({ opcode: text, payload: "late" });
+    expect([await backend.nextText(), await backend.nextText()]).toEqual(["two", "three"]);
+    const last = [await backend.nextFrame(), await backend.nextFrame()];
+    expect(last.map(({ payload }) => payload.toString())).toEqual(["half", " and half"]);
+    expect((await backend.nextClose()).code).toBe(1001);
+    await Promise.all([client.sendClose(1001), backend.sendClose(1001)]);
+    client.finish();
+    backend.finish();
+    await drained;
+    expect(backend.buffered).toHaveLength(0);
+  });
+
+  test("come before the Close of a client that answers at once", async () => {
+    const weir = await startLimited({ tier: { messages: { rate: "5/s", burst: 1 } }, config });
+    const { client, backend } = await weir.open("ann");
+    const texts = ["one", "two", "three"].map((payload) => client.encode({ opcode: text, payload }));
+    await client.write(Buffer.concat([...texts, client.encode({ opcode: opcodes.close, payload: "" })]));
+    expect(await backend.nextText()).toBe("one");
+    const drained = weir.weir.drain();
+    expect([await backend.nextText(), await backend.nextText()]).toEqual(["two", "three"]);
+    // Its own, empty one.
+    expect((await backend.nextClose()).code).toBe(1005);
+    await backend.sendClose(1000);
+    expect(await client.nextClose()).toEqual(goodbye);
+    client.finish();
+    backend.finish();
+    await drained;
+  });
+
+  test("hold nothing up where their turn would not come within shutdown.timeout", async () => {
+    const weir = await startLimited({
+      tier: { messages: { rate: "1/h", burst: 1 } },
+      limits: { maxDelay: "24h" },
+      config,
+    });
+    const { client, backend } = await weir.open("ann");
+    const texts = ["one", "two"].map((payload) => client.encode({ opcode: text, payload }));
+    await client.write(Buffer.concat(texts));
+    expect(await backend.nextText()).toBe("one");
+    const drained = weir.weir.drain();
+    expect(await client.nextClose()).toEqual(goodbye);
+    expect((await backend.nextClose()).code).toBe(1001);
+    await Promise.all([client.sendClose(1001), backend.sendClose(1001)]);
+    client.finish();
+    backend.finish();
+    await drained;
   });
 });
 
