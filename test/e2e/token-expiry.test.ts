@@ -20,7 +20,7 @@ function until(exp: number) {
 
 test("the client gets 3000 token expired when its token ends, and the backend 1001", async () => {
   const weir = await startClosing({ closeOnExpiry: true });
-  const exp = inSeconds(2);
+  const exp = inSeconds(3);
   const lasting = await weir.open("bob", until(inSeconds(600)));
   const { client, backend } = await weir.open("ann", until(exp));
   expect(await client.nextClose()).toEqual({ code: 3000, reason: "token expired" });
@@ -43,7 +43,7 @@ test("the client gets 3000 token expired when its token ends, and the backend 10
 
 test("a message in flight is whole before it, at a frame boundary", async () => {
   const weir = await startClosing({ closeOnExpiry: true });
-  const { client, backend } = await weir.open("ann", until(inSeconds(1)));
+  const { client, backend } = await weir.open("ann", until(inSeconds(3)));
   const frame = backend.encode({ opcode: 1, payload: "half a message" });
   await backend.write(frame.subarray(0, 6));
   expect(await client.readBytes(6)).toEqual(frame.subarray(0, 6));
@@ -55,7 +55,7 @@ test("a message in flight is whole before it, at a frame boundary", async () => 
 
 test("closeCodes of the route gives it another code, and a reload turns it on for open connections", async () => {
   const weir = await startClosing({ closeOnExpiry: false }, { closeCodes: { token_expired: 4401 } });
-  const exp = inSeconds(1);
+  const exp = inSeconds(3);
   const { client } = await weir.open("ann", until(exp));
   const { config } = weir.weir;
   const jwt = { secret: DEFAULT_SECRET, leeway: "0s" };
