@@ -8,7 +8,7 @@ import { scrape } from "../support/metrics.ts";
 import { connectRaw, openRaw, upgradeRequest } from "../support/raw-client.ts";
 import type { RawConnection } from "../support/raw-connection.ts";
 import { relayYaml, startRelay } from "../support/relay.ts";
-import { acceptUpgrade, startScriptedBackend } from "../support/scripted-backend.ts";
+import { accept, acceptUpgrade, startScriptedBackend } from "../support/scripted-backend.ts";
 import { type SpawnedWeir, spawnWeir } from "../support/spawn-weir.ts";
 import { startWeir } from "../support/start-weir.ts";
 import { until } from "../support/until.ts";
@@ -68,9 +68,20 @@ test("a client that never answers is cut after timeouts.close, and the exit code
   expect(await weir.exited()).toEqual({ code: 0, signal: null });
 });
 
+test("a backend that hangs in its closing handshake holds nobody up", async () => {
+  const server = await startScriptedBackend(accept({}), { allowHalfOpen: true });
+  const weir = await spawnWeir(relayYaml([server.url], "timeouts: { close: 100ms, ping: off }"));
+  const client = await openClient(weir.url);
+  weir.signal("SIGTERM");
+  expect(await client.closed()).toEqual(goodbye);
+  expect(await weir.exited()).toEqual({ code: 0, signal: null });
+  const backend = await server.connection(0);
+  expect(await backend.nextClose()).toEqual({ code: 1001, reason: "" });
+});
+
 test("who is left at shutdown.timeout is cut, and the exit code is still 0", async () => {
   const backend = await startEchoBackend();
-  const yaml = relayYaml([backend.url], "timeouts: { close: 60s, ping: off }\nshutdown: { timeout: 200ms }");
+  const yaml = relayYaml([backend.url], "timeouts: { close: 60s, ping: off }\nshutdown: { timeout: 1s }");
   const weir = await spawnWeir(yaml);
   const { connection } = await openRaw(weir.url);
   weir.signal("SIGTERM");

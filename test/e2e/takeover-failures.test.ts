@@ -130,6 +130,21 @@ describe("a new process that fails leaves the old one as if nothing had happened
   });
 });
 
+test("SIGTERM in the middle of a takeover ends the old process as ever, and its pidFile with it", async () => {
+  const setup = await setUpTakeover();
+  const old = await setup.start();
+  const before = await openAs(old, "ann");
+  const young = await talkTo(setup.pidFile);
+  young.say(hello);
+  await young.hear();
+  young.say("begin");
+  expect(await young.hear()).toBe("yielded");
+  old.signal("SIGTERM");
+  expect((await before.closed()).code).toBe(1001);
+  expect(await old.exited()).toEqual({ code: 0, signal: null });
+  expect([existsSync(setup.pidFile), existsSync(`${setup.pidFile}.sock`)]).toEqual([false, false]);
+});
+
 describe("where there is nobody to take over from, it starts as ever", () => {
   test("without a pidFile's file", async () => {
     const { pidFile, spawn } = await setUpTakeover();

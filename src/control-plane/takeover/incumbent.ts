@@ -90,11 +90,13 @@ export class Incumbent {
 
   /** Removes what is still this process's. */
   async leave(): Promise<void> {
+    const pidFile = this.#pidFile;
+    // First of all: a newer process that is still talked to finds nobody who would go on.
+    this.#pidFile = null;
     await this.#closeSocket();
     for (const conversation of this.#conversations) conversation.destroy();
-    await this.#pidFile?.remove();
+    await pidFile?.remove();
     await this.#prepared?.discard();
-    this.#pidFile = null;
   }
 
   async #assertVacant(path: string): Promise<void> {
