@@ -38,7 +38,7 @@ function explanationLines(explained: Explained): Line[] {
       : [labelled("request", `${kindText(explained)}, host ${target.host || "–"}, path ${target.path}`)]),
     ...(route === null ? [] : [labelled("route", routeText(route))]),
     ...(client === null ? [] : clientLines(client)),
-    ...unasked.map((what) => labelled("not asked", `${what}; user and tier may be others`)),
+    ...unasked.map((what) => labelled("not asked", what)),
     ...(limits === null ? [] : limitLines(limits, explained.kind)),
     ...(pool === null ? [] : poolLines(pool)),
   ];

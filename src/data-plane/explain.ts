@@ -9,8 +9,9 @@ import type { AdmitRequest } from "../shared-memory/channel.ts";
 import type { AskedRequest, ExplainedRefusal, RequestExplanation } from "../shared-memory/explanation.ts";
 import { isWebSocketUpgrade, joinedHeader } from "../ws/handshake.ts";
 import { affinityCookie } from "./affinity-cookie.ts";
+import { AddressRules } from "./client-address.ts";
 import { parseRequest } from "./http.ts";
-import { type Client, identify, locate } from "./identify.ts";
+import { type Client, type ClientPlace, identify, locate } from "./identify.ts";
 import type { NamedSource } from "./identity-sources.ts";
 import type { Settings } from "./settings.ts";
 import { isOriginAllowed, parseUpgrade } from "./upgrade.ts";
@@ -35,19 +36,21 @@ export async function explain(asked: AskedRequest, settings: Settings): Promise<
     const { request, isUpgrade } = await parse(asked, settings.config.limits.maxHeaderSize);
     const target = isUpgrade ? parseUpgrade(request) : parseRequest(request);
     known = { ...known, target: { host: target.host, path: target.path } };
+    const place = locate(request, { remoteAddress: asked.peer || undefined }, settings);
+    known = { ...known, unasked: atListeners(place, isUpgrade, settings) };
     const route = settings.routes.match(target);
     const { id, pool, auth, match } = route;
     known = { ...known, route: { id, host: match.host, path: match.path, pool, auth } };
+    if (isDenied(settings.access.get(id), place)) throw denied(place);
     if (isUpgrade && !isOriginAllowed({ request, target, route, settings })) {
       throw new Refusal("origin_not_allowed");
     }
     if (!isUpgrade && route.http === "reject") throw new Refusal("http_rejected");
-    const place = locate(request, { remoteAddress: asked.peer || undefined }, settings);
     const { unasked, ...proof } = await settings.credentials.foresee({ request, route });
     const client = identify(request, place, settings, proof);
     known = {
       ...known,
-      unasked: [...unasked, ...unshown(settings)],
+      unasked: [...known.unasked, ...unasked, ...unshown(settings)],
       client: explainClient(client, request, settings),
     };
     return { ...known, admit: admitRequest(client, { request, isUpgrade }, route, settings) };
@@ -57,10 +60,39 @@ export async function explain(asked: AskedRequest, settings: Settings): Promise<
   }
 }
 
+/**
+ * Which listener it would come to is not said, only what would become of it there. Throws Refusal
+ * `address_denied` where none lets it in.
+ */
+function atListeners(place: ClientPlace, isUpgrade: boolean, { config }: Settings): string[] {
+  const denying = config.listeners.filter((listener) => isDenied(new AddressRules(listener), place));
+  if (denying.length === config.listeners.length) throw denied(place);
+  return [
+    ...denying.map(({ bind }) => `the listener ${bind.text}, which does not let this address in`),
+    ...(isUpgrade && config.limits.perAddress !== null
+      ? ["limits.perAddress, of which this address may have used its share"]
+      : []),
+  ];
+}
+
+function isDenied(rules: AddressRules | undefined, { address }: ClientPlace): boolean {
+  try {
+    rules?.check(address);
+    return false;
+  } catch (error) {
+    if (error instanceof Refusal) return true;
+    throw error;
+  }
+}
+
+function denied({ address }: ClientPlace): Refusal {
+  return new Refusal("address_denied", { message: `clients of this address (${address}) are not let in` });
+}
+
 /** What a client could show, and a question cannot. */
 function unshown({ config: { identity } }: Settings): string[] {
   const isAsked = [...identity.user, ...identity.tier].some(({ kind }) => kind === "certificate");
-  return isAsked ? ["a client certificate, which a question cannot show"] : [];
+  return isAsked ? ["a client certificate, which a question cannot show; it may name user and tier"] : [];
 }
 
 function admitRequest(

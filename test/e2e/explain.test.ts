@@ -210,6 +210,31 @@ describe("the client's address", () => {
   });
 });
 
+describe("an address that is not let in", () => {
+  const denied = { code: "address_denied", message: "clients of this address (10.0.0.1) are not let in" };
+
+  test("is refused on its route, or where no listener lets it in, and noted where one does not", async () => {
+    const rules = { deny: ["10.0.0.0/8"] };
+    const byRoute = await start({
+      routes: [{ pool: "chat", ...rules }],
+      limits: { perAddress: { connections: 9 } },
+    });
+    expect((await explain(byRoute, {}, { from: "10.0.0.1" })).refusal).toMatchObject(denied);
+    expect(await explain(byRoute)).toMatchObject({
+      refusal: null,
+      unasked: ["limits.perAddress, of which this address may have used its share"],
+    });
+    const closed = { bind: "127.0.0.1:0", ...rules };
+    const everywhere = await start({ listeners: [closed] });
+    expect((await explain(everywhere, {}, { from: "10.0.0.1" })).refusal).toMatchObject(denied);
+    const here = await start({ listeners: [closed, "127.0.0.1:0"] });
+    expect(await explain(here, {}, { from: "10.0.0.1" })).toMatchObject({
+      refusal: null,
+      unasked: ["the listener 127.0.0.1:0, which does not let this address in"],
+    });
+  });
+});
+
 describe("credentials", () => {
   test("in a token are verified where the key is here", async () => {
     const jwt = { secret: DEFAULT_SECRET };
@@ -238,8 +263,8 @@ describe("credentials", () => {
     const token = signToken({ sub: "ann" }, { algorithm: "EdDSA", key: edKeys().privateKey });
     const { unasked, client } = await explain(weir, { headers: { Authorization: `Bearer ${token}` } });
     expect(unasked).toEqual([
-      "identity.jwt.jwksUrl, for the key of the token",
-      "identity.forwardAuth, whether it lets the client in",
+      "identity.jwt.jwksUrl, for the key of the token; it may name user and tier",
+      "identity.forwardAuth, whether it lets the client in; it may name user and tier",
     ]);
     expect(client?.user).toBe("ip:127.0.0.1");
     expect(service.questions.filter(({ url }) => url === "/auth")).toEqual([]);

@@ -100,8 +100,10 @@ export class Credentials {
       this.#tokens?.isSelfContained === false && findToken(this.#places, request).kind === "token";
     const token = this.#tokens === null || asksForKey ? null : await this.#checkToken(this.#tokens, shown);
     const unasked = [
-      ...(asksForKey ? ["identity.jwt.jwksUrl, for the key of the token"] : []),
-      ...(asksService ? ["identity.forwardAuth, whether it lets the client in"] : []),
+      ...(asksForKey ? ["identity.jwt.jwksUrl, for the key of the token; it may name user and tier"] : []),
+      ...(asksService
+        ? ["identity.forwardAuth, whether it lets the client in; it may name user and tier"]
+        : []),
     ];
     return { token, ...NOBODY, unasked };
   }
