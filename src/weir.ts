@@ -218,7 +218,6 @@ export class Weir {
     });
     const lastReload = (): LastReload => laterOf(this.#lastReload, reloads?.lastReload);
     this.#metrics.configure(config);
-    this.#expiries.configure(config.listeners);
     this.#metrics.observe({
       admission: this.#admission,
       counters: this.#counters,
@@ -369,7 +368,7 @@ export class Weir {
     this.#overload.configure(config);
     this.#fleet.configure(config, readerOf(files));
     this.#metrics.configure(config);
-    this.#expiries.configure(config.listeners);
+    this.#expiries.configure(config.listeners, readerOf(files));
     this.#admission.configure(config, resolveMaxConnections(config.limits.maxConnections));
     if (config.admin !== null) this.#admin?.configure(config.admin);
     this.#log.configure(config.log);
@@ -378,6 +377,7 @@ export class Weir {
   async #start(takesOver: boolean): Promise<void> {
     this.#sweepTimer = setInterval(() => this.#sweep(), SWEEP_INTERVAL_MS);
     this.#stateFile.configure(this.config.state);
+    this.#expiries.configure(this.config.listeners, readerOf(this.#config.files));
     this.#addresses = await arrive({
       config: this.config,
       files: this.#config.files,

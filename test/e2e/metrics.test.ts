@@ -2,10 +2,12 @@
 import { readFile } from "node:fs/promises";
 import { describe, expect, test } from "vitest";
 
+import { makeCertificates, openssl } from "../support/certificates.ts";
 import { startEchoBackend } from "../support/echo-backend.ts";
 import { scrape, scrapeText, untilMetric } from "../support/metrics.ts";
 import { familiesOf, promlint } from "../support/promlint.ts";
 import { connectRaw, openRaw } from "../support/raw-client.ts";
+import { isMissing } from "../support/requirement.ts";
 import { accept, startScriptedBackend } from "../support/scripted-backend.ts";
 import { reloadInFrontOf, startInFrontOf } from "../support/start-in-front.ts";
 import { until } from "../support/until.ts";
@@ -160,6 +162,16 @@ describe("the metrics", () => {
     expect((await scrape(weir.adminUrl)).sum("weir_buffered_bytes", { side: "backend" })).toBe(0);
     client.resume();
     await until("no byte waits any more", async () => (await waiting()) === 0);
+  });
+
+  test.skipIf(isMissing(openssl))("tell when the certificate of a listener with TLS expires", async () => {
+    const { files } = await makeCertificates();
+    const bind = "127.0.0.1:0";
+    const tls = { certificates: [{ cert: files.cert, key: files.key }] };
+    const weir = await startInFrontOf("ws://127.0.0.1:1", { config: { listeners: [{ bind, tls }] } });
+    const found = await scrape(weir.adminUrl);
+    const [sample] = found.matching("weir_tls_certificate_expiry_timestamp_seconds", { listener: bind });
+    expect(sample?.value).toBeGreaterThan(Date.now() / 1_000);
   });
 
   test("are whole for each of many who scrape at once", async () => {

@@ -1,3 +1,4 @@
+import { readFileSync } from "node:fs";
 import { writeFile } from "node:fs/promises";
 import { expect, test } from "vitest";
 
@@ -21,7 +22,7 @@ test.skipIf(isMissing(openssl))("the first certificate of a listener to expire c
   ];
   const expiries = new CertificateExpiries();
   const listeners = listenersOf([{ bind: ":8443", tls: { certificates } }, ":8080"]);
-  expiries.configure(listeners);
+  expiries.configure(listeners, (file) => readFileSync(file));
   const [secure, plain] = expiries.all;
   expect(secure?.listener).toBe(":8443");
   expect(secure?.atMs).toBeGreaterThan(Date.now());
@@ -29,6 +30,6 @@ test.skipIf(isMissing(openssl))("the first certificate of a listener to expire c
 
   // One that cannot be read any more is as good as expired.
   await writeFile(other.files.cert, "nonsense");
-  expiries.configure(listeners);
+  expiries.configure(listeners, (file) => readFileSync(file));
   expect(expiries.all[0]).toEqual({ listener: ":8443", atMs: 0 });
 });
