@@ -8,7 +8,6 @@ import { checkCertificates } from "./certificate-checks.ts";
 import { type BackendsLists, includeBackends } from "./backends-file.ts";
 import { checkConfig } from "./checks.ts";
 import { checkKeyFiles } from "./key-files.ts";
-import { findNotInEffect } from "./not-in-effect.ts";
 import { type Finding, formatPath, formatProblem, type KeyPath, type Problem } from "./problems.ts";
 import { resolveConfig } from "./resolve.ts";
 import type { Config } from "./schema.ts";
@@ -160,7 +159,7 @@ function examine(
   if (parsed === null || errors.length > 0) return { config: null, errors, warnings: [] };
   const config = resolveConfig(parsed, directory, lists);
   resolved.add(config);
-  return { config, errors, warnings: [...findNotInEffect(value, config), ...adviseOn(config)] };
+  return { config, errors, warnings: adviseOn(config) };
 }
 
 /** It has been through here. */

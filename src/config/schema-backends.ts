@@ -86,7 +86,7 @@ const backend = z.strictObject({
   proxyProtocol: onOff()
     .prefault("off")
     .describe(
-      "Send a PROXY protocol header (v2) ahead, so that the backend learns the client's address. Only for backends that expect one.",
+      "Send a PROXY protocol header (v2) ahead, so that the backend learns the client's address. Only for backends that expect one; plain requests then have a socket each.",
     ),
   resolve: z
     .enum(["first", "all"])

@@ -20,13 +20,17 @@ export class BackendAgents {
     this.#target = target;
   }
 
-  /** A request on it fails with DialFailure where no socket comes about. */
-  agentFor(addresses: readonly string[] | null): http.Agent {
+  /**
+   * A request on it fails with DialFailure where no socket comes about.
+   * @param proxyHeader of one client, whose request then has a socket of its own; null for none
+   */
+  agentFor(addresses: readonly string[] | null, proxyHeader: Buffer | null): http.Agent {
+    if (proxyHeader !== null) return this.#create(addresses, proxyHeader);
     const key = addresses?.join(" ") ?? "";
     const known = this.#agents.get(key);
     if (known !== undefined) return known;
     this.#forgetUnused();
-    const agent = this.#create(addresses);
+    const agent = this.#create(addresses, null);
     this.#agents.set(key, agent);
     return agent;
   }
@@ -40,15 +44,15 @@ export class BackendAgents {
     }
   }
 
-  #create(addresses: readonly string[] | null): http.Agent {
+  #create(addresses: readonly string[] | null, proxyHeader: Buffer | null): http.Agent {
     const target = this.#target;
-    const options = { keepAlive: true, timeout: IDLE_SOCKET_MS };
+    const options = { keepAlive: proxyHeader === null, timeout: IDLE_SOCKET_MS };
     const agent = target.config.target.secure ? new https.Agent(options) : new http.Agent(options);
     agent.createConnection = (_options, callback) => {
       const created = callback as Created;
       void new Connecting(
         // A socket that the backend has ended is of no use to the next request.
-        { target, addresses, allowHalfOpen: false },
+        { target, addresses, proxyHeader, allowHalfOpen: false },
         { connected: (socket) => created(null, socket), failed: (failure) => created(failure) },
       );
       return null;

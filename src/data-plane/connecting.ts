@@ -4,6 +4,7 @@
 import dns from "node:dns";
 import net from "node:net";
 import tls from "node:tls";
+import { connectToBackend } from "../backend-socket.ts";
 import { tlsOptions } from "../backend-tls.ts";
 import type { BackendConfig, PoolConfig } from "../config/schema.ts";
 import { connectFailure, DialFailure } from "./dial-failure.ts";
@@ -26,6 +27,8 @@ export interface ConnectOptions {
   readonly target: ConnectTarget;
   /** IP addresses of its name, in the order to try; null: not known, or not needed. */
   readonly addresses: readonly string[] | null;
+  /** The PROXY header that goes ahead of everything, TLS included; null for none. */
+  readonly proxyHeader: Buffer | null;
   /** Whether our half of the socket outlives the backend's. */
   readonly allowHalfOpen: boolean;
 }
@@ -184,16 +187,20 @@ class Attempt {
 }
 
 function openSocket(
-  { target, allowHalfOpen }: ConnectOptions,
+  { target, proxyHeader, allowHalfOpen }: ConnectOptions,
   address: string,
   ends: LocalEnds | null,
 ): net.Socket {
   const { port, socketPath, secure } = target.config.target;
   const place = socketPath === null ? { host: address, port, ...ends?.current } : { path: socketPath };
   const options = { ...place, allowHalfOpen, noDelay: true };
-  if (!secure) return net.connect(options);
+  if (!secure) return connectToBackend({ place: options, secure: null, proxyHeader });
   const session = target.session === undefined ? {} : { session: target.session };
-  const socket = tls.connect({ ...options, ...tlsOptions(target), ...session });
+  const socket = connectToBackend({
+    place: options,
+    secure: { ...tlsOptions(target), ...session },
+    proxyHeader,
+  });
   socket.on("session", target.keepSession);
   return socket;
 }

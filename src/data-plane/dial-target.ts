@@ -94,8 +94,8 @@ export class DialTarget implements ConnectTarget {
   }
 
   /** What carries a plain request to one of these addresses. */
-  agentFor(addresses: readonly string[] | null): http.Agent {
-    return this.#agents.agentFor(addresses);
+  agentFor(addresses: readonly string[] | null, proxyHeader: Buffer | null): http.Agent {
+    return this.#agents.agentFor(addresses, proxyHeader);
   }
 
   /** The backend was removed or has moved: keeps nothing open any more. */

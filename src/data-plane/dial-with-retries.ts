@@ -15,6 +15,7 @@ import { faultOf } from "./dial-failure.ts";
 import type { DialTarget } from "./dial-target.ts";
 import type { Client } from "./identify.ts";
 import type { PendingClient } from "./pending-client.ts";
+import { proxyHeaderFor } from "./proxy-header-out.ts";
 import type { Reporter } from "./reporter.ts";
 import { isSecure } from "./secure-socket.ts";
 import type { Settings } from "./settings.ts";
@@ -143,6 +144,7 @@ async function dialOnce(
   const dial = new Dial({
     target,
     addresses,
+    proxyHeader: proxyHeaderFor(target, client, pending.socket),
     path: backendPath(route, requestTarget, target),
     headers,
     key: joinedHeader(rawHeaders, "sec-websocket-key") ?? "",

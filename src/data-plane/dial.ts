@@ -16,6 +16,8 @@ export interface DialRequest {
   readonly target: DialTarget;
   /** IP addresses of its name, in the order to try; null: not known, or not needed. */
   readonly addresses: readonly string[] | null;
+  /** For a backend that expects one; null for none. */
+  readonly proxyHeader: Buffer | null;
   readonly path: string;
   /** Name, value, name, value …, Connection and Upgrade included. */
   readonly headers: readonly string[];
@@ -75,10 +77,10 @@ export class Dial {
   }
 
   #connect(): void {
-    const { target, addresses } = this.#options;
+    const { target, addresses, proxyHeader } = this.#options;
     this.#connecting = new Connecting(
       // Half-open, since either side may end first and the relay decides what follows.
-      { target, addresses, allowHalfOpen: true },
+      { target, addresses, proxyHeader, allowHalfOpen: true },
       { connected: (socket) => this.#ask(socket), failed: (failure) => this.#fail(failure) },
     );
   }

@@ -13,6 +13,7 @@ import type { DialTarget } from "./dial-target.ts";
 import type { Forwarder } from "./forwarder.ts";
 import type { Client } from "./identify.ts";
 import type { Reporter } from "./reporter.ts";
+import { proxyHeaderFor } from "./proxy-header-out.ts";
 import { isSecure } from "./secure-socket.ts";
 import { localPortOf } from "./socket-ends.ts";
 import type { Settings } from "./settings.ts";
@@ -63,6 +64,7 @@ export async function forwardWithRetries(
             response,
             target,
             addresses: grant.addresses,
+            proxyHeader: proxyHeaderFor(target, client, request.socket),
             path: backendPath(route, routed.passport.target, target),
             headers: headersFor(routed, target),
             setCookie: affinitySetCookie(grant, request, client),

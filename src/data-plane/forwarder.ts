@@ -26,6 +26,8 @@ export interface Forwarding {
   readonly target: DialTarget;
   /** IP addresses of its name, in the order to try; null: not known, or not needed. */
   readonly addresses: readonly string[] | null;
+  /** For a backend that expects one; null for none. */
+  readonly proxyHeader: Buffer | null;
   /** What the backend is asked for, with its query. */
   readonly path: string;
   /** Name, value, name, value …, without those of the hop. */
@@ -93,7 +95,7 @@ export class Forwarder {
   }
 
   #send(exchange: Exchange): void {
-    const { request, response, target, addresses, path, headers } = exchange;
+    const { request, response, target, addresses, proxyHeader, path, headers } = exchange;
     const { host, port, socketPath, secure } = target.config.target;
     request.url = path;
     request.headers = headerObject(headers);
@@ -115,7 +117,7 @@ export class Forwarder {
         },
         // Sends `request.url` as it is, instead of what URL would make of it.
         toProxy: true,
-        agent: target.agentFor(addresses),
+        agent: target.agentFor(addresses, proxyHeader),
         buffer: HELD_BODY,
         selfHandleResponse: true,
       },

@@ -59,7 +59,10 @@ export class WarmPlaces {
     const place: Place = {
       sockets: new WarmSockets((events) => {
         const { addresses } = place;
-        return new Connecting({ target: this.#target, addresses, allowHalfOpen: true }, events);
+        return new Connecting(
+          { target: this.#target, addresses, proxyHeader: null, allowHalfOpen: true },
+          events,
+        );
       }),
       addresses: null,
       takenAtMs: this.#now(),

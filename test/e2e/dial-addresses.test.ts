@@ -56,6 +56,7 @@ function dial(target: DialTarget, addresses: readonly string[] | null): Dial {
   return new Dial({
     target,
     addresses,
+    proxyHeader: null,
     path: "/",
     headers: HEADERS,
     key,
@@ -260,14 +261,14 @@ describe("the addresses of a name", () => {
   test("carry plain requests too", async () => {
     const backend = await startNotingBackend();
     const target = targetOf({ url: `ws://name.invalid:${portOf(backend.url)}` });
-    const agent = target.agentFor(["127.0.0.2", "127.0.0.1"]);
+    const agent = target.agentFor(["127.0.0.2", "127.0.0.1"], null);
     const answered = once(http.get("http://name.invalid/", { agent }), "response");
     const [response] = (await answered) as [http.IncomingMessage];
     response.resume();
     await once(response, "close");
     expect(response.statusCode).toBe(204);
-    expect(target.agentFor(["127.0.0.2", "127.0.0.1"])).toBe(agent);
-    expect(target.agentFor(["127.0.0.1"])).not.toBe(agent);
+    expect(target.agentFor(["127.0.0.2", "127.0.0.1"], null)).toBe(agent);
+    expect(target.agentFor(["127.0.0.1"], null)).not.toBe(agent);
     target.retire();
   });
 });

@@ -2,7 +2,9 @@
 
 import net from "node:net";
 import tls from "node:tls";
+import { connectToBackend } from "../../backend-socket.ts";
 import { tlsOptions } from "../../backend-tls.ts";
+import { buildProxyHeader } from "../../proxy-protocol.ts";
 import type { BackendConfig } from "../../config/schema.ts";
 import type { HealthCheckConfig } from "../../config/schema-health.ts";
 
@@ -29,10 +31,15 @@ export function openSocket({ check, config, addresses, secureContext }: CheckTar
           ...(addresses === null ? {} : tryingAll(addresses, check.timeout)),
         }
       : { path: socketPath };
-  return secure
-    ? tls.connect({ ...options, ...tlsOptions({ config, secureContext }) })
-    : net.connect(options);
+  return connectToBackend({
+    place: options,
+    secure: secure ? tlsOptions({ config, secureContext }) : null,
+    proxyHeader: config.proxyProtocol ? LOCAL_HEADER : null,
+  });
 }
+
+/** A check speaks for no client. */
+const LOCAL_HEADER = buildProxyHeader(null);
 
 /** Node tries what the lookup gives, in order, families taking turns (RFC 8305 §4). */
 function tryingAll(addresses: readonly string[], timeoutMs: number): Partial<net.TcpNetConnectOpts> {
