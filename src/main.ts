@@ -3,13 +3,8 @@
 // what it needs and no more, so that those of every day are quick.
 
 import process from "node:process";
-import {
-  type Command,
-  type ConfigSource,
-  parseCommandLine,
-  type RemoteCommand,
-  UsageError,
-} from "./command-line.ts";
+import { type Command, type ConfigSource, parseCommandLine, UsageError } from "./command-line.ts";
+import type { RemoteCommand } from "./commands/remote-command.ts";
 import { HELP } from "./command-line-help.ts";
 import type { LoadResult } from "./config/load.ts";
 import { formatProblem, type Problem } from "./config/problems.ts";

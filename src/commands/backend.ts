@@ -1,6 +1,6 @@
 // `weir drain` and `weir activate`: what an operator sets of one backend, and the wait until it is empty.
 
-import type { BackendName } from "../command-line.ts";
+import type { BackendName } from "./remote-command.ts";
 import { didYouMean } from "../config/suggest.ts";
 import { formatDuration } from "../config/units.ts";
 import { ExitCode, FatalError } from "../errors.ts";

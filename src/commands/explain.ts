@@ -1,7 +1,7 @@
 // `weir explain`: what would become of a request, told step by step as the running Weir would take it.
 
 import type { Explained } from "../admin/api/explain.ts";
-import type { Question } from "../command-line.ts";
+import type { Question } from "./remote-command.ts";
 import { formatByteRate, formatDuration, formatRate, formatSize } from "../config/units.ts";
 import { ExitCode } from "../errors.ts";
 import type { AdminClient } from "./admin-client.ts";

@@ -2,8 +2,9 @@
 // environment, else the default.
 
 import { readFileSync } from "node:fs";
-import { type RemoteOptions, UsageError } from "../command-line.ts";
+import { UsageError } from "../command-line.ts";
 import { reasonOf } from "../config/source-files.ts";
+import type { RemoteOptions } from "./remote-command.ts";
 
 export interface Remote {
   /** What HTTP requests go to, without a slash at its end. */

@@ -1,7 +1,7 @@
 // Runs a command for a Weir that runs: finds out where it is, asks it, and tells the exit code.
 
 import process from "node:process";
-import type { RemoteCommand } from "../command-line.ts";
+import type { RemoteCommand } from "./remote-command.ts";
 import { AdminClient } from "./admin-client.ts";
 import { activate, drain } from "./backend.ts";
 import { explain } from "./explain.ts";

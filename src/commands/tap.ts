@@ -1,7 +1,7 @@
 // `weir tap`: the headers of frames as they pass, one line each, until somebody has seen enough.
 
 import process from "node:process";
-import type { TapFilter } from "../command-line.ts";
+import type { TapFilter } from "./remote-command.ts";
 import { ExitCode } from "../errors.ts";
 import type { TappedFrameView } from "../shared-memory/tapped-frame.ts";
 import { AdminStream, streamLost } from "./admin-stream.ts";
