@@ -6,9 +6,9 @@ import type { Socket } from "node:net";
 import { tmpdir } from "node:os";
 import path from "node:path";
 import { pathToFileURL } from "node:url";
-import type { PipeOwner } from "../../src/data-plane/pipe-owner.ts";
 import { Pipe } from "../../src/data-plane/pipe.ts";
 import { maskedFrames } from "../load/frames.ts";
+import { NOBODY } from "./pipe-owner.ts";
 
 const MESSAGE_BYTES = 64;
 /** So many that neither their figures nor their cells stay in the nearest cache. */
@@ -60,7 +60,7 @@ function pipesOf(PipeClass: typeof Pipe): Pipe[] {
     const base = index * cellsPerPipe;
     const counters = { cells, messages: base, bytes: base + 1 };
     return new PipeClass({
-      owner: OWNER,
+      owner: NOBODY,
       source: socket,
       sink: socket,
       masked: true,
@@ -69,22 +69,6 @@ function pipesOf(PipeClass: typeof Pipe): Pipe[] {
     });
   });
 }
-
-function ignore(): void {}
-
-const OWNER: PipeOwner = {
-  onCloseReceived: ignore,
-  onCloseSent: ignore,
-  onProtocolError: ignore,
-  onMessageTooBig: ignore,
-  onControlFlood: ignore,
-  onLimited: ignore,
-  onDelayed: ignore,
-  onRateExceeded: ignore,
-  onSourceEnd: ignore,
-  onSourceClosed: ignore,
-  onDrain: ignore,
-};
 
 /** The pipe's own source, on a writer's own source without the lines that count. */
 async function pipeWithoutCounting(): Promise<typeof Pipe> {

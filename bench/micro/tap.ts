@@ -7,9 +7,9 @@ import { tmpdir } from "node:os";
 import path from "node:path";
 import { pathToFileURL } from "node:url";
 import { Bench } from "tinybench";
-import type { PipeOwner } from "../../src/data-plane/pipe-owner.ts";
 import { Pipe } from "../../src/data-plane/pipe.ts";
 import { maskedFrames } from "../load/frames.ts";
+import { NOBODY } from "./pipe-owner.ts";
 
 const MESSAGE_BYTES = 64;
 
@@ -35,25 +35,17 @@ export async function tapBench(): Promise<Bench> {
   return bench;
 }
 
-function ignore(): void {}
-
 function pipeOf(PipeClass: typeof Pipe): Pipe {
-  const owner: PipeOwner = {
-    onCloseReceived: ignore,
-    onCloseSent: ignore,
-    onProtocolError: ignore,
-    onMessageTooBig: ignore,
-    onControlFlood: ignore,
-    onLimited: ignore,
-    onDelayed: ignore,
-    onRateExceeded: ignore,
-    onSourceEnd: ignore,
-    onSourceClosed: ignore,
-    onDrain: ignore,
-  };
   const socket = { write: () => true } as unknown as Socket;
   const counters = { cells: new Float64Array(2), messages: 0, bytes: 1 };
-  return new PipeClass({ owner, source: socket, sink: socket, masked: true, reservedBits: 0, counters });
+  return new PipeClass({
+    owner: NOBODY,
+    source: socket,
+    sink: socket,
+    masked: true,
+    reservedBits: 0,
+    counters,
+  });
 }
 
 /** The same source without the one line that the message path has for the tap. */
