@@ -25,12 +25,13 @@ export class AddressBlocks {
 
 /** The `allow` and `deny` of a listener or route. */
 export class AddressRules {
+  /** Null where nothing is listed. */
   readonly #allow: AddressBlocks | null;
-  readonly #deny: AddressBlocks;
+  readonly #deny: AddressBlocks | null;
 
   constructor({ allow, deny }: { readonly allow: readonly string[]; readonly deny: readonly string[] }) {
     this.#allow = allow.length === 0 ? null : new AddressBlocks(allow);
-    this.#deny = new AddressBlocks(deny);
+    this.#deny = deny.length === 0 ? null : new AddressBlocks(deny);
   }
 
   /**
@@ -38,7 +39,8 @@ export class AddressRules {
    * in no list: `allow` shuts it out, `deny` does not.
    */
   check(address: string): void {
-    if (this.#deny.has(address) || this.#allow?.has(address) === false) throw new Refusal("address_denied");
+    if (this.#deny?.has(address) === true || this.#allow?.has(address) === false)
+      throw new Refusal("address_denied");
   }
 }
 

@@ -5,7 +5,7 @@ import { describe, expect, test } from "vitest";
 
 import { buildProxyHeader } from "../../src/proxy-protocol.ts";
 import { makeCertificates, openssl } from "../support/certificates.ts";
-import { onCleanup } from "../support/cleanup.ts";
+import { onCleanup, temporaryFolder } from "../support/cleanup.ts";
 import { type EchoBackend, startEchoBackend } from "../support/echo-backend.ts";
 import { connectRaw, upgradeRequest } from "../support/raw-client.ts";
 import { RawConnection } from "../support/raw-connection.ts";
@@ -162,6 +162,17 @@ describe("a PROXY header from a trusted proxy", () => {
       ({ fields }) => fields["code"] === "bad_request" && fields["address"] === "203.0.113.7",
     );
     expect(weir.backend.upgrades).toEqual([]);
+  });
+});
+
+describe("a PROXY header on a Unix socket", () => {
+  test("is expected, and believed: who can reach the socket is trusted", async () => {
+    const bind = `unix:${await temporaryFolder()}/weir.sock`;
+    const weir = await start({ trustedProxies: [] }, { bind });
+    expect(await seenBehind(weir, header)).toMatchObject({ "x-weir-user": "ip:203.0.113.7" });
+    const without = await connectRaw(weir.httpUrl);
+    await without.write(upgradeRequest());
+    expect(await isCut(without)).toBe(true);
   });
 });
 
