@@ -129,6 +129,7 @@ test("a refusal says who was refused, as far as that was known", async () => {
     code: "no_route",
     reason: expect.any(String),
     address: "127.0.0.1",
+    requestId: "r-1",
     host: "localhost",
   });
 });
