@@ -68,6 +68,11 @@ export class ConnectionWatch {
     });
   }
 
+  /** Where the client's last sign of life is told; null where nobody asks. */
+  get activityCell(): number | null {
+    return this.#connection.grant.activityCell;
+  }
+
   /** Bytes that wait for each side, as of the last look. */
   get clientBufferedBytes(): number {
     return this.#client.bufferedBytes;
@@ -80,15 +85,20 @@ export class ConnectionWatch {
   /**
    * @param sinceLastMs since the last look at the connections of the same turn
    * @param expiredMs tokens that end by then are over; null: none is
-   * @returns whether the client is heard of: by bytes, or because nobody listens to it at the moment
+   * @returns `active` where the client is heard of: by bytes, or because nobody listens to it at the moment;
+   *   `passed over` where no look was needed, and no data waits for either side
    */
-  look(sinceLastMs: number, settings: SweepSettings, expiredMs: number | null): boolean {
+  look(
+    sinceLastMs: number,
+    settings: SweepSettings,
+    expiredMs: number | null,
+  ): "passed over" | "silent" | "active" {
     const elapsedMs = this.#isNew ? 0 : this.#passedOverMs + sinceLastMs;
     const bytesRead = this.#toBackend.bytesRead + this.#toClient.bytesRead;
     const isCalm = bytesRead === this.#bytesRead && elapsedMs < this.#calmMs && settings === this.#settings;
     if (isCalm && (expiredMs === null || expiredMs < this.#expiresAtMs)) {
       this.#passedOverMs = elapsedMs;
-      return false;
+      return "passed over";
     }
     this.#isNew = false;
     this.#passedOverMs = 0;
@@ -103,7 +113,7 @@ export class ConnectionWatch {
     if (!this.#connection.isEnding && expiredMs !== null && expiredMs >= this.#expiresAtMs) {
       this.#connection.close("token_expired");
     }
-    return isClientActive;
+    return isClientActive ? "active" : "silent";
   }
 
   /** From its first Close or loss on, a connection's end has deadlines of its own. */

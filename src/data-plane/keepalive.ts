@@ -125,9 +125,12 @@ export class Keepalive {
     turn.lookedAtMs = nowMs;
     turn.clientBytes = 0;
     turn.backendBytes = 0;
-    for (const [{ grant }, watch] of turn.watches) {
-      const isClientActive = watch.look(elapsedMs, this.#settings, expiredMs);
-      if (isClientActive && grant.activityCell !== null) activity[grant.activityCell] = nowMs;
+    for (const watch of turn.watches.values()) {
+      const seen = watch.look(elapsedMs, this.#settings, expiredMs);
+      // Nothing waits for either side of it.
+      if (seen === "passed over") continue;
+      const { activityCell } = watch;
+      if (seen === "active" && activityCell !== null) activity[activityCell] = nowMs;
       turn.clientBytes += watch.clientBufferedBytes;
       turn.backendBytes += watch.backendBufferedBytes;
     }
