@@ -63,6 +63,7 @@ export class TokenVerifier {
 
   /** Throws Refusal: `unauthorized`, or `auth_unavailable` where there is no key to be had. */
   async verify(token: string): Promise<VerifiedToken> {
+    if (!token.split(".").every(isBase64Url)) throw badCredential("the token is malformed");
     const library = await loadJose();
     try {
       const claims = await this.#claimsOf(token, library);
@@ -95,6 +96,11 @@ export class TokenVerifier {
       throw new errors.JWSSignatureVerificationFailed();
     }
   }
+}
+
+/** The one way to write those bytes (RFC 7515 §2, RFC 4648 §3.5): jose lets white space and stray last bits pass. */
+function isBase64Url(part: string): boolean {
+  return Buffer.from(part, "base64url").toString("base64url") === part;
 }
 
 function isRemote(key: VerificationKey["key"] | RemoteKeys): key is RemoteKeys {

@@ -260,6 +260,20 @@ describe("garbage", () => {
     expect([MALFORMED, NOT_ALLOWED, WRONG]).toContain(await outcome(bySecret(), `${input}.AAAA`));
   });
 
+  test("a signature is believed in one spelling only", async () => {
+    const valid = signToken({ ...ann, exp: inSeconds(60) });
+    const last = valid.at(-1) ?? "";
+    const alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
+    // HS256: 256 bits in 43 letters, so that the last two bits of the last letter mean nothing.
+    const sameBytes = alphabet[alphabet.indexOf(last) + 1] ?? "";
+    expect(Buffer.from(`${valid.slice(0, -1)}${sameBytes}`.split(".")[2] ?? "", "base64url")).toEqual(
+      Buffer.from(valid.split(".")[2] ?? "", "base64url"),
+    );
+    expect(await outcome(bySecret(), valid)).not.toBe(MALFORMED);
+    const spellings = [`${valid.slice(0, -1)}${sameBytes}`, `${valid}=`, `${valid.slice(0, -1)}\t${last}`];
+    for (const token of spellings) expect(await outcome(bySecret(), token)).toBe(MALFORMED);
+  });
+
   test("whatever it is, it is refused as the client's fault", async () => {
     const verifiers = [bySecret(), byPem(rsa.publicPem), byPem(ed.publicPem)];
     const valid = signToken({ ...ann, exp: inSeconds(60) });
