@@ -248,11 +248,11 @@ export class Pipe implements GateOwner {
     const { at, stop, controlFrames } = reading;
     if (this.#tap !== null) this.#tap.onRead(bytes, at, stop);
     const passed = this.#pass(bytes, reading);
+    // Whoever ends the connection from here on finds what is held.
+    if (passed === "held") this.#afterHeld = { bytes, at, stop };
     if (controlFrames > 0) this.#checkControlFrames(controlFrames);
-    if (passed === "passed" && stop === "end") return;
-    const rest = { bytes, at, stop };
-    if (passed === "held") this.#afterHeld = rest;
-    else this.#finishChunk(rest);
+    if (passed === "held" || (passed === "passed" && stop === "end")) return;
+    this.#finishChunk({ bytes, at, stop });
   }
 
   #checkControlFrames(count: number): void {

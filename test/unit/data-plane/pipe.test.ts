@@ -29,6 +29,8 @@ function text(payload: string, more: Partial<FrameSpec> = {}): FrameSpec {
 class Fixture {
   readonly told: string[] = [];
   readonly pipe: Pipe;
+  /** What the owner does about a flood. */
+  onControlFlood = (): void => {};
   readonly #sink = new FakeSocket();
   readonly #isMasked: boolean;
 
@@ -40,7 +42,10 @@ class Fixture {
       onCloseSent: tell("close sent"),
       onProtocolError: tell("protocol error"),
       onMessageTooBig: tell("too big"),
-      onControlFlood: tell("control flood"),
+      onControlFlood: () => {
+        this.told.push("control flood");
+        this.onControlFlood();
+      },
       onLimited: tell("limited"),
       onDelayed: tell("delayed"),
       onRateExceeded: tell("rate exceeded"),
@@ -382,6 +387,28 @@ describe("the Pongs of the source", () => {
     fixture.pipe.stop();
     expect(fixture.told).toContain("close received");
     expect(fixture.written).toEqual(fixture.bytes(text("a")));
+  });
+});
+
+/** Where a message waits, and a flood behind it ends all: nothing more goes through, as its connection would have it. */
+function flooded(...behind: FrameSpec[]): Fixture {
+  const fixture = new Fixture("from client");
+  fixture.limit({ messages: oneMessageAMinute("delay"), controlFrames: { rate: 1, burst: 1 } });
+  fixture.onControlFlood = () => fixture.pipe.stop();
+  fixture.read(text("a"), text("b"), ping, ping, ...behind);
+  expect(fixture.told).toContain("control flood");
+  return fixture;
+}
+
+describe("a flood of control frames behind a message that waits", () => {
+  test("leaves nothing that the client's FIN would wait for", () => {
+    const fixture = flooded();
+    fixture.pipe.onEnd();
+    expect(fixture.told).toContain("source end");
+  });
+
+  test("does not hide the client's Close", () => {
+    expect(flooded(close).told).toContain("close received");
   });
 });
 
