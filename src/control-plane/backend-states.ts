@@ -110,7 +110,9 @@ export class BackendStates {
       this.#options.log.info("backend listed again", { pool: pool.name, backend: backend.id });
       if (backend.operatorState === "active") this.#onBack(pool, backend);
     }
-    this.#refresh(pool);
+    // A pool that the configuration does not name any more is to have none.
+    if (removed.length > 0 && pool.isListed) this.#onAway(pool);
+    else this.#refresh(pool);
     this.#options.onRoom(pool);
   }
 

@@ -262,6 +262,21 @@ describe("a backend taken from the list, or drained by hand", () => {
     expect(departed).toEqual([]);
   });
 
+  test("is told of where its pool has none left without it, and so is what comes back", () => {
+    start({}, ["a", "b"]);
+    states.observe(pool, backend("b"), false, "");
+    lines = [];
+    reload({}, ["b"]);
+    reload({}, ["b"]);
+    reload({}, ["b", "c"]);
+    expect(lines).toEqual([
+      "info: backend removed a",
+      "error: pool has no backend left that may be given work",
+      "info: backend added c",
+      "info: pool has a backend again",
+    ]);
+  });
+
   test("stays drained over a reload, and set down ends its connections at once", () => {
     start();
     backend("a").connections = 1;
