@@ -13,7 +13,7 @@ import { type Answer, json, refusal, send, sendBare } from "./answer.ts";
 import { isServed, listenAtPath, type UnixSocket } from "../unix-socket.ts";
 import { ApiError } from "./api/endpoint.ts";
 import type { Router } from "./api/router.ts";
-import { dashboardFile } from "./dashboard-files.ts";
+import { dashboardFile, isDashboardFile } from "./dashboard-files.ts";
 import type { Metrics } from "./metrics.ts";
 import type { Sockets } from "./sockets.ts";
 import { WrongTokens } from "./wrong-tokens.ts";
@@ -26,6 +26,10 @@ interface AdminSources {
   readonly api: Router;
   readonly sockets: Sockets;
 }
+
+const PROBES: ReadonlySet<string> = new Set(["/healthz", "/readyz", "/metrics"]);
+
+const NOT_FOUND = refusal(404, "not_found", "no such endpoint");
 
 const MAX_BODY_BYTES = 64 * 1024;
 
@@ -151,6 +155,7 @@ export class AdminServer {
       signal,
     });
     if (answer !== null) return json(answer.status, answer.body);
+    if (!PROBES.has(url.pathname) && !isDashboardFile(url.pathname)) return NOT_FOUND;
     if (method !== "GET" && method !== "HEAD") {
       return refusal(405, "method_not_allowed", "only GET is served here", { Allow: "GET, HEAD" });
     }
@@ -170,7 +175,7 @@ export class AdminServer {
         return { status: 200, type: exposition.contentType, body: await exposition.text() };
       }
       default:
-        return (await dashboardFile(pathname)) ?? refusal(404, "not_found", "no such endpoint");
+        return (await dashboardFile(pathname)) ?? NOT_FOUND;
     }
   }
 

@@ -101,7 +101,12 @@ describe("POST /api/notice", () => {
       { text: "x", route: "*/nowhere" },
       { text: "x", tier: "toString" },
     ]) {
-      expect(await notify(weir, body)).toMatchObject({ status: 404, body: { error: "not_found" } });
+      const message =
+        body.tier === undefined ? /^no such route; there is .*\*\/play/ : /^no such tier; .*guest/;
+      expect(await notify(weir, body)).toEqual({
+        status: 404,
+        body: { error: "not_found", message: expect.stringMatching(message) },
+      });
     }
   });
 });

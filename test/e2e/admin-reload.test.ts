@@ -130,6 +130,11 @@ describe("POST /api/reload", () => {
     expect((await openClient(weir.url)).backendId).toBe("a");
     await writeFile(file, configOf([b], "thread: 1"));
     expect(await reload(weir, "?dry=true")).toMatchObject({ status: 422 });
+    await writeFile(file, configOf([b]));
+    expect(await reload(weir, "?dry=yes")).toEqual({
+      status: 400,
+      body: { error: "bad_request", message: "dry: is 1 or 0" },
+    });
     expect(await lastReload(weir)).toBe(1);
     expect(weir.stdout).not.toMatch(/reload/);
   });

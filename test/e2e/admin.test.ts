@@ -54,6 +54,15 @@ describe("the admin server", () => {
     }
   });
 
+  test("answers 404 to every method where there is nothing", async () => {
+    const weir = await startAdmin();
+    for (const method of ["POST", "PUT", "DELETE", "PATCH", "OPTIONS"]) {
+      for (const path of ["/nope", "/api/nope", "/dashboard/nope.js"]) {
+        expect([method, path, (await ask(weir, path, [], method)).status]).toEqual([method, path, 404]);
+      }
+    }
+  });
+
   test("lets no answer be stored or sniffed", async () => {
     const weir = await startAdmin();
     const { head } = await ask(weir, "/metrics");

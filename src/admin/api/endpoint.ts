@@ -80,7 +80,10 @@ export function limitOf({ searchParams }: URL, { usual, max }: { usual: number; 
   return Math.min(limit, max);
 }
 
-/** `?name`, `?name=1` and `?name=true` ask for it. */
+/** `?name`, `?name=1` and `?name=true` ask for it. Throws ApiError for a word that could mean either. */
 export function isAskedFor({ searchParams }: URL, name: string): boolean {
-  return ["", "1", "true"].includes(searchParams.get(name) ?? "0");
+  const given = searchParams.get(name) ?? "0";
+  if (["", "1", "true"].includes(given)) return true;
+  if (["0", "false"].includes(given)) return false;
+  throw new ApiError(400, "bad_request", `${name}: is 1 or 0`);
 }

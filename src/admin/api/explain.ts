@@ -7,6 +7,7 @@ import { ERRORS } from "../../errors.ts";
 import type { Explainer } from "../../control-plane/explainer.ts";
 import type { Foresight } from "../../control-plane/foresight.ts";
 import type { AskedRequest, ExplainedRefusal, RequestExplanation } from "../../shared-memory/explanation.ts";
+import { checked } from "./checked.ts";
 import { ApiError, type ApiAnswer, type Endpoint } from "./endpoint.ts";
 
 export interface ExplainSources {
@@ -47,7 +48,7 @@ export function explainEndpoints(sources: ExplainSources): Endpoint[] {
       path: "/api/explain",
       answer: ({ url: { searchParams } }) => {
         const from = searchParams.get("from");
-        const asked = { url: searchParams.get("url"), headers: searchParams.getAll("header") };
+        const asked = { url: searchParams.get("url") ?? undefined, headers: searchParams.getAll("header") };
         return answer(from === null ? asked : { ...asked, from }, sources);
       },
     },
@@ -60,9 +61,7 @@ export function explainEndpoints(sources: ExplainSources): Endpoint[] {
 }
 
 async function answer(given: unknown, { explainer }: ExplainSources): Promise<ApiAnswer> {
-  const parsed = question.safeParse(given);
-  if (!parsed.success) throw new ApiError(400, "bad_request", z.prettifyError(parsed.error));
-  const asked = askedRequest(parsed.data);
+  const asked = askedRequest(checked(question, given));
   const explanation = await explainer.explain(asked);
   if (explanation === null) throw new ApiError(503, "unavailable", "no thread has answered in time");
   const { admit, foresight, ...rest } = explanation;

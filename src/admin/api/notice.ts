@@ -3,6 +3,7 @@
 import { z } from "zod";
 import type { Config } from "../../config/schema.ts";
 import type { Oversight } from "../../control-plane/oversight.ts";
+import { checked } from "./checked.ts";
 import { ApiError, type ApiAnswer, type ApiRequest, type Endpoint } from "./endpoint.ts";
 
 export interface NoticeSources {
@@ -11,6 +12,9 @@ export interface NoticeSources {
 }
 
 const MAX_TEXT_CHARACTERS = 4_096;
+
+/** In an answer that says which routes or tiers there are. */
+const MAX_NAMED = 20;
 
 const noticeSettings = z.strictObject({
   text: z.string().min(1).max(MAX_TEXT_CHARACTERS),
@@ -23,13 +27,18 @@ export function noticeEndpoints(sources: NoticeSources): Endpoint[] {
 }
 
 async function notice({ body }: ApiRequest, { config, oversight }: NoticeSources): Promise<ApiAnswer> {
-  const settings = noticeSettings.safeParse(await body());
-  if (!settings.success) throw new ApiError(400, "bad_request", z.prettifyError(settings.error));
-  const { text, route, tier } = settings.data;
+  const { text, route, tier } = checked(noticeSettings, await body());
   const { routes, tiers } = config();
-  if (route !== null && !routes.some(({ id }) => id === route)) {
-    throw new ApiError(404, "not_found", "no such route");
-  }
-  if (tier !== null && !Object.hasOwn(tiers, tier)) throw new ApiError(404, "not_found", "no such tier");
+  const ids = routes.map(({ id }) => id);
+  checkIsThere("route", route, ids);
+  checkIsThere("tier", tier, Object.keys(tiers));
   return { status: 200, body: { clients: await oversight.notice(text.toWellFormed(), route, tier) } };
+}
+
+/** Throws ApiError, which names some that are: the ids of routes are made of their hosts and paths. */
+function checkIsThere(what: "route" | "tier", name: string | null, names: readonly string[]): void {
+  if (name === null || names.includes(name)) return;
+  const first = names.slice(0, MAX_NAMED).join(", ");
+  const rest = names.length > MAX_NAMED ? " …" : "";
+  throw new ApiError(404, "not_found", `no such ${what}; there is ${first}${rest}`);
 }

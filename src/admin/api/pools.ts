@@ -5,6 +5,7 @@ import type { Backend, OperatorState } from "../../control-plane/backend.ts";
 import type { Fleet } from "../../control-plane/fleet.ts";
 import type { Pool } from "../../control-plane/pool.ts";
 import type { FailureKind } from "../../shared-memory/channel.ts";
+import { checked } from "./checked.ts";
 import { ApiError, durationOf, type ApiAnswer, type ApiRequest, type Endpoint } from "./endpoint.ts";
 
 export interface PoolSources {
@@ -100,9 +101,8 @@ async function setBackend(
     throw new ApiError(404, "not_found", "no such pool or backend");
   }
   const waitMs = durationOf(url, "wait");
-  const settings = handSettings.safeParse((await body()) ?? {});
-  if (!settings.success) throw new ApiError(400, "bad_request", z.prettifyError(settings.error));
-  const backend = fleet.set(name.pool, name.id, settings.data);
+  const settings = checked(handSettings, (await body()) ?? {});
+  const backend = fleet.set(name.pool, name.id, settings);
   if (backend === undefined) throw new ApiError(404, "not_found", "no such pool or backend");
   if (waitMs !== null) await untilEmpty(backend, waitMs, signal);
   return { status: 200, body: backendOf(backend) };

@@ -10,6 +10,7 @@ import {
   type Endpoint,
   type Names,
 } from "./endpoint.ts";
+import { checked } from "./checked.ts";
 import { checkedUser } from "./user-name.ts";
 import { closeWordsOf } from "./close-words.ts";
 
@@ -65,11 +66,10 @@ async function ban(
   oversight: Pick<Oversight, "ban">,
 ): Promise<ApiAnswer> {
   const user = userOf(names);
-  const settings = banSettings.safeParse((await body()) ?? {});
-  if (!settings.success) throw new ApiError(400, "bad_request", z.prettifyError(settings.error));
-  const forMs = checkedDuration(settings.data.for, "for");
+  const settings = checked(banSettings, (await body()) ?? {});
+  const forMs = checkedDuration(settings.for, "for");
   if (forMs === 0) throw new ApiError(400, "bad_request", "for: is longer than no time");
-  return { status: 200, body: oversight.ban(user, forMs, settings.data.reason) };
+  return { status: 200, body: oversight.ban(user, forMs, settings.reason) };
 }
 
 function userOf(names: Names): string {
