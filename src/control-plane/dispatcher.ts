@@ -11,7 +11,7 @@ import type { Fleet } from "./fleet.ts";
 import type { Hints } from "./hints.ts";
 import type { Questions } from "./questions.ts";
 import type { Taps } from "./taps.ts";
-import type { Thread } from "./workers.ts";
+import type { Thread } from "./thread.ts";
 
 /** How a connection ended, and how long after its 101. */
 export type TimedEnd = Pick<ConnectionSummary, "code" | "by" | "reason" | "durationMs">;

@@ -6,7 +6,7 @@ import type { AskedRequest, RequestExplanation } from "../shared-memory/explanat
 import type { Admission } from "./admission.ts";
 import { foresee, type Foresight } from "./foresight.ts";
 import type { Questions } from "./questions.ts";
-import type { Thread } from "./workers.ts";
+import type { Thread } from "./thread.ts";
 
 interface ExplainerOptions {
   readonly config: () => Config;

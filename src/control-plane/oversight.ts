@@ -9,7 +9,7 @@ import type { Ban } from "./bans.ts";
 import type { Place } from "./places.ts";
 import type { Questions } from "./questions.ts";
 import type { BucketLevel, UserBuckets } from "./user-buckets.ts";
-import type { Thread } from "./workers.ts";
+import type { Thread } from "./thread.ts";
 
 /** Each null for any. */
 export interface ConnectionFilter {

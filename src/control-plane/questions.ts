@@ -2,7 +2,7 @@
 // has none to give: whoever asks goes on without it.
 
 import type { Answer, Question } from "../shared-memory/questions.ts";
-import type { Thread } from "./workers.ts";
+import type { Thread } from "./thread.ts";
 
 const DEADLINE_MS = 2_000;
 

@@ -3,7 +3,7 @@
 
 import type { ToWorker } from "../shared-memory/channel.ts";
 import type { TappedBatch } from "../shared-memory/tapped-frame.ts";
-import type { Thread } from "./workers.ts";
+import type { Thread } from "./thread.ts";
 
 /** All connections of a user, those that open later as well, or one. */
 export type TapTarget = { readonly user: string } | { readonly worker: number; readonly connection: number };

@@ -2,12 +2,11 @@
 // them again when one dies, and ends them. What their messages mean is the dispatcher's business.
 
 import v8 from "node:v8";
-import { Worker } from "node:worker_threads";
 import type { BindAddress, Config } from "../config/schema.ts";
 import type { TlsFiles } from "../config/tls-files.ts";
 import { ExitCode, FatalError } from "../errors.ts";
 import type { Log } from "../log.ts";
-import { Channel, type ToControl, type ToWorker, type WorkerSetup } from "../shared-memory/channel.ts";
+import type { ListenAddress, ToControl, ToWorker } from "../shared-memory/channel.ts";
 import type { CounterBlock, Counters } from "../shared-memory/counters.ts";
 import type { ActivityTable } from "../shared-memory/activity.ts";
 import type { SharedClock } from "../shared-memory/clock.ts";
@@ -16,24 +15,13 @@ import type { EventLoopDelays } from "../shared-memory/event-loop-delay.ts";
 import type { BucketTable } from "../shared-memory/bucket-table.ts";
 import { addressText, hasReusePort } from "./listen-address.ts";
 import { probeAddress } from "./probe.ts";
+import { type Thread, WorkerThread } from "./thread.ts";
 import type { TicketKeys } from "./ticket-keys.ts";
 
 const FIRST_RESTART_DELAY_MS = 50;
 const MAX_RESTART_DELAY_MS = 5_000;
-/**
- * The relay's garbage dies young, so a small young generation is as fast as V8's default of up to 64 MB,
- * and it is the larger part of what a few thousand idle connections add to the resident memory.
- */
-const YOUNG_GENERATION_MB = 24;
 /** A thread that lived this long starts over with the shortest restart delay. */
 const STEADY_AFTER_MS = 60_000;
-
-/** One running thread. Its serial is never used again, so that late news of a dead one cannot be mixed up. */
-export interface Thread {
-  readonly serial: number;
-  readonly index: number;
-  readonly channel: Channel<ToWorker>;
-}
 
 interface WorkersOptions {
   readonly threads: number;
@@ -52,24 +40,11 @@ interface WorkersOptions {
   readonly onDeath: (thread: Thread) => void;
 }
 
-interface Running extends Thread {
-  /** It accepts connections on all of its listeners. */
-  isServing: boolean;
-  readonly worker: Worker;
-  readonly startedAtMs: number;
-  readonly waiting: Set<Waiter>;
-}
-
-interface Waiter {
-  take(message: ToControl): boolean;
-  fail(error: Error): void;
-}
-
 export class Workers {
   restarts = 0;
   readonly #options: WorkersOptions;
   readonly #blocks: CounterBlock[];
-  readonly #running = new Map<number, Running>();
+  readonly #running = new Map<number, WorkerThread>();
   readonly #restartTimers = new Map<number, NodeJS.Timeout>();
   readonly #restartDelayMs = new Map<number, number>();
   readonly #ports = new Map<number, number>();
@@ -108,18 +83,14 @@ export class Workers {
 
   /** Starts all threads and waits until each has taken the configuration. Throws FatalError. */
   async start(config: Config, files: TlsFiles): Promise<void> {
-    this.#config = config;
-    this.#files = files;
-    this.#version += 1;
+    this.#take(config, files);
     const threads = this.#blocks.map((_, index) => this.#spawn(index));
     await Promise.all(threads.map((thread) => this.#configure(thread)));
   }
 
   /** Hands a new configuration to every thread and waits for all of them. Throws where one cannot take it. */
   async configure(config: Config, files: TlsFiles): Promise<void> {
-    this.#config = config;
-    this.#files = files;
-    this.#version += 1;
+    this.#take(config, files);
     await Promise.all([...this.#running.values()].map((thread) => this.#configure(thread)));
   }
 
@@ -156,13 +127,7 @@ export class Workers {
   async publish(): Promise<void> {
     if (this.#heldBack.size === 0) return;
     this.#heldBack.clear();
-    for (const thread of this.#running.values()) {
-      const published = this.#reply(thread, ({ type }) => type === "published");
-      thread.channel.post({ type: "publish" });
-      const message = await published;
-      if (message.type !== "published" || message.error === null) continue;
-      throw new FatalError(`cannot listen: ${message.error}`, ExitCode.cannotBind);
-    }
+    for (const thread of this.#running.values()) await thread.publish();
   }
 
   /** Those that run. */
@@ -192,26 +157,24 @@ export class Workers {
   /** Ends all threads; what they still hold is cut. */
   async stop(): Promise<void> {
     this.#cancelRestarts();
-    await Promise.all([...this.#running.values()].map((thread) => thread.worker.terminate()));
+    await Promise.all([...this.#running.values()].map((thread) => thread.terminate()));
   }
 
   /** Ends one thread as a crash would; it is started again. */
   async kill(index: number): Promise<void> {
     const thread = [...this.#running.values()].find((candidate) => candidate.index === index);
-    await thread?.worker.terminate();
+    await thread?.terminate();
   }
 
   async #askToStop(order: ToWorker, done: ToControl["type"]): Promise<void> {
     this.#cancelRestarts();
-    await Promise.all(
-      [...this.#running.values()].map(async (thread) => {
-        const stopped = this.#reply(thread, ({ type }) => type === done);
-        thread.channel.post(order);
-        await stopped.catch((error: unknown) =>
-          this.#options.log.debug("thread ended", { error: String(error) }),
-        );
-      }),
-    );
+    await Promise.all([...this.#running.values()].map((thread) => thread.askToStop(order, done)));
+  }
+
+  #take(config: Config, files: TlsFiles): void {
+    this.#config = config;
+    this.#files = files;
+    this.#version += 1;
   }
 
   #cancelRestarts(): void {
@@ -225,58 +188,34 @@ export class Workers {
     return this.#config;
   }
 
-  #spawn(index: number): Running {
+  #spawn(index: number): WorkerThread {
     const block = this.#blocks[index];
     if (block === undefined) throw new FatalError(`no thread ${index}`, ExitCode.internal);
-    const setup: WorkerSetup = {
-      index,
-      threads: this.#blocks.length,
-      counters: block.buffer,
-      bucketSegments: this.#options.buckets.segments,
-      activity: this.#options.activity.buffer,
-      eventLoopDelays: this.#options.delays.buffer,
-      bufferedBytes: this.#options.buffered.buffer,
-      clockEpochNs: this.#options.clock.epochNs,
-      ticketKeys: this.#options.ticketKeys.current,
-    };
-    // The same file as .ts when run from the sources and as .js when run from the built package.
-    const extension = import.meta.url.slice(import.meta.url.lastIndexOf("."));
-    const worker = new Worker(new URL(`../data-plane/worker${extension}`, import.meta.url), {
-      workerData: setup,
-      resourceLimits: { maxYoungGenerationSizeMb: YOUNG_GENERATION_MB },
-      name: `weir-worker-${index}`,
-    });
-    const thread: Running = {
+    const { buckets, activity, delays, buffered, clock, ticketKeys, log } = this.#options;
+    const thread = new WorkerThread({
       serial: this.#nextSerial++,
-      index,
-      worker,
-      channel: new Channel<ToWorker>(worker),
-      isServing: false,
-      startedAtMs: performance.now(),
-      waiting: new Set(),
-    };
+      setup: {
+        index,
+        threads: this.#blocks.length,
+        counters: block.buffer,
+        bucketSegments: buckets.segments,
+        activity: activity.buffer,
+        eventLoopDelays: delays.buffer,
+        bufferedBytes: buffered.buffer,
+        clockEpochNs: clock.epochNs,
+        ticketKeys: ticketKeys.current,
+      },
+      log,
+      onMessage: this.#options.onMessage,
+      onExit: (ended) => this.#onExit(ended),
+    });
     this.#running.set(thread.serial, thread);
     this.#options.onStart(thread);
-    worker.on("message", (batch: ToControl[]) => {
-      for (const message of batch) this.#receive(thread, message);
-    });
-    worker.on("error", (error) =>
-      this.#options.log.error("worker thread failed", { thread: index, error: String(error) }),
-    );
-    worker.on("exit", () => this.#onExit(thread));
     return thread;
   }
 
-  #receive(thread: Running, message: ToControl): void {
-    for (const waiter of thread.waiting) {
-      if (waiter.take(message)) return;
-    }
-    this.#options.onMessage(thread, message);
-  }
-
-  #onExit(thread: Running): void {
+  #onExit(thread: WorkerThread): void {
     this.#running.delete(thread.serial);
-    for (const waiter of thread.waiting) waiter.fail(new Error(`worker thread ${thread.index} ended`));
     this.#options.onDeath(thread);
     if (this.#isListening) this.#scheduleRestart(thread.index, performance.now() - thread.startedAtMs);
   }
@@ -304,7 +243,7 @@ export class Workers {
   }
 
   /** Without a thread there is no end that would bring the next try: the system may have none to give now. */
-  #respawn(index: number): Running {
+  #respawn(index: number): WorkerThread {
     try {
       return this.#spawn(index);
     } catch (error) {
@@ -325,69 +264,33 @@ export class Workers {
       }
     } catch (error) {
       // Its end brings the next try, after a longer delay.
-      await thread.worker.terminate();
+      await thread.terminate();
       throw error;
     }
     thread.isServing = true;
     this.#options.log.info("worker thread serves again", { thread: index });
   }
 
-  async #configure(thread: Running): Promise<void> {
-    const version = this.#version;
-    const acknowledged = this.#reply(
-      thread,
-      (message) => message.type === "configured" && message.version === version,
-    );
-    thread.channel.post({
-      type: "configure",
-      version,
-      config: this.#configured(),
-      files: this.#files,
-    });
-    const message = await acknowledged;
-    if (message.type === "configured" && message.error !== null) {
-      throw new FatalError(message.error, ExitCode.usage);
-    }
+  async #configure(thread: WorkerThread): Promise<void> {
+    await thread.configure(this.#version, this.#configured(), this.#files);
   }
 
-  async #listenOn(thread: Running, listener: number, config: Config): Promise<number> {
+  async #listenOn(thread: WorkerThread, listener: number, config: Config): Promise<number> {
     const bind = config.listeners[listener]?.bind;
     if (bind === undefined) throw new FatalError(`no listener ${listener}`, ExitCode.internal);
-    const answered = this.#reply(
-      thread,
-      (message) =>
-        (message.type === "listening" || message.type === "listen-failed") && message.listener === listener,
-    );
-    const address =
-      bind.kind === "unix"
-        ? { kind: "unix" as const, path: bind.path, isHeldBack: this.#heldBack.has(listener) }
-        : {
-            kind: "tcp" as const,
-            host: bind.host,
-            port: this.#ports.get(listener) ?? bind.port,
-            // Also of a single thread: another process may be started to take its place.
-            reusePort: hasReusePort(),
-          };
-    thread.channel.post({ type: "listen", listener, address });
-    const message = await answered;
-    if (message.type === "listening") return message.port;
-    const code = message.type === "listen-failed" ? message.code : "unknown";
-    throw new FatalError(`cannot listen on ${bind.text}: ${code}`, ExitCode.cannotBind);
+    return await thread.listen(listener, bind, this.#addressOf(listener, bind));
   }
 
-  /** The next message of this thread that matches; fails where the thread ends first. */
-  #reply(thread: Running, matches: (message: ToControl) => boolean): Promise<ToControl> {
-    return new Promise((resolve, reject) => {
-      const waiter: Waiter = {
-        take: (message) => {
-          if (!matches(message)) return false;
-          thread.waiting.delete(waiter);
-          resolve(message);
-          return true;
-        },
-        fail: reject,
-      };
-      thread.waiting.add(waiter);
-    });
+  #addressOf(listener: number, bind: BindAddress): ListenAddress {
+    if (bind.kind === "unix") {
+      return { kind: "unix", path: bind.path, isHeldBack: this.#heldBack.has(listener) };
+    }
+    return {
+      kind: "tcp",
+      host: bind.host,
+      port: this.#ports.get(listener) ?? bind.port,
+      // Also of a single thread: another process may be started to take its place.
+      reusePort: hasReusePort(),
+    };
   }
 }

@@ -2,7 +2,7 @@
 // state of an older process is awaited wait, and nothing overtakes anything.
 
 import type { ToControl } from "../../shared-memory/channel.ts";
-import type { Thread } from "../workers.ts";
+import type { Thread } from "../thread.ts";
 
 interface HeldMessage {
   readonly thread: Thread;

@@ -1,7 +1,7 @@
 // Which threads hear of a tap, and who hears what they see.
 import { beforeEach, expect, test } from "vitest";
 import { type TapListener, Taps } from "../../../src/control-plane/taps.ts";
-import type { Thread } from "../../../src/control-plane/workers.ts";
+import type { Thread } from "../../../src/control-plane/thread.ts";
 import { Channel, type ToWorker } from "../../../src/shared-memory/channel.ts";
 import type { TappedBatch } from "../../../src/shared-memory/tapped-frame.ts";
 import { until } from "../../support/until.ts";

@@ -2,7 +2,7 @@
 import { expect, test } from "vitest";
 
 import { HeldMessages } from "../../../../src/control-plane/takeover/held-messages.ts";
-import type { Thread } from "../../../../src/control-plane/workers.ts";
+import type { Thread } from "../../../../src/control-plane/thread.ts";
 import { Channel, type ToControl } from "../../../../src/shared-memory/channel.ts";
 
 const threads = [1, 2].map((serial): Thread => ({
