@@ -140,7 +140,7 @@ export class Weir {
     this.#fleet = new Fleet({
       log,
       now: () => clock.nowMs(),
-      openOn: (backend) => this.#admission.openOn(backend),
+      openOn: (backend) => this.#admission.places.openOn(backend),
       close: ({ worker, request }, reason) => this.#close(worker, request.id, reason),
       onRoom: (pool) => this.#admission.serve(pool),
     });

@@ -7,9 +7,10 @@ import type { ErrorCode } from "../errors.ts";
 import type { Counters } from "../shared-memory/counters.ts";
 import type { ActivityTable } from "../shared-memory/activity.ts";
 import type { AdmitRequest, BucketCells, Grant } from "../shared-memory/channel.ts";
-import type { Backend } from "./backend.ts";
 import { Bans } from "./bans.ts";
 import { Caps } from "./caps.ts";
+import { grantOf, grantOfRequest } from "./grants.ts";
+import { Holdings } from "./holdings.ts";
 import { OpenConnections } from "./open-connections.ts";
 import type { Overload } from "./overload.ts";
 import { type Place, Places } from "./places.ts";
@@ -19,7 +20,7 @@ import type { Pools } from "./pools.ts";
 import { RequestCounts } from "./request-counts.ts";
 import { Replacements } from "./replacements.ts";
 import { UpgradePace } from "./upgrade-pace.ts";
-import { NO_BUCKETS, type UserBuckets } from "./user-buckets.ts";
+import type { UserBuckets } from "./user-buckets.ts";
 
 export type Decision = { readonly grant: Grant } | { readonly refused: ErrorCode };
 
@@ -59,6 +60,7 @@ export class Admission {
   readonly #pace: UpgradePace<Place, Place>;
   readonly #placement: Placement;
   readonly #places = new Places();
+  readonly #holdings: Holdings;
   readonly #replacements: Replacements;
   readonly #open = new OpenConnections();
   #tiers: Config["tiers"];
@@ -72,6 +74,13 @@ export class Admission {
       options.activity.silenceMs(place.activityCell, options.now()),
     );
     this.#caps = new Caps({ maxConnections, tiers: config.tiers });
+    this.#holdings = new Holdings({
+      caps: this.#caps,
+      buckets: options.buckets,
+      activity: options.activity,
+      places: this.#places,
+      now,
+    });
     this.#pace = new UpgradePace(
       config.limits.upgrades,
       {
@@ -105,7 +114,7 @@ export class Admission {
   }
 
   /** Who holds which place. */
-  get places(): Pick<Places, "all" | "find" | "ofUser" | "ofBackend"> {
+  get places(): Pick<Places, "all" | "find" | "ofUser" | "ofBackend" | "openOn" | "openOfWorker"> {
     return this.#places;
   }
 
@@ -140,7 +149,7 @@ export class Admission {
     this.#pace.configure(config.limits.upgrades);
     this.#placement.configure(config);
     this.#options.buckets.configure(config);
-    for (const place of this.#places.all) this.#updateBuckets(place);
+    for (const place of this.#places.all) this.#renewBuckets(place);
     for (const tier of Object.keys(config.tiers)) {
       for (const pool of Object.keys(config.pools)) {
         this.#options.counters.slotOf(tier, pool);
@@ -162,36 +171,14 @@ export class Admission {
     if (!this.#isDraining) this.#placement.serve(pool);
   }
 
-  /** Null: it waits, and `onDecision` tells what became of it. */
+  /** Null: it waits, and the event `decided` tells what became of it. */
   admit(worker: number, request: AdmitRequest): Decision | null {
-    const refused = this.#refusesAnyway(request);
-    if (refused !== null) return { refused };
-    const pool = this.#options.pools.find(request.pool);
-    if (request.kind === "request") {
-      const refused = this.#refuseRequest(request);
-      if (refused !== null) return { refused };
-      const backend = pool?.pickForRequest(request) ?? "no_backend";
-      if (pool === undefined || typeof backend === "string") return { refused: "no_backend" };
-      return { grant: this.#grantRequest(request, pool, backend) };
-    }
-    const full = this.#caps.exceededBy(request.tier, this.#places.countOfUser(request.user));
-    if (full === "user_full" && this.#tiers[request.tier]?.userFull === "close-stalest") {
-      return this.#replaceStalest(worker, request) ? null : { refused: full };
-    }
-    if (full !== null) return { refused: full };
+    const { refusal, replacesStalest } = this.foresee(request);
+    if (refusal !== null) return { refused: refusal };
+    if (request.kind === "request") return this.#admitRequest(request);
+    if (replacesStalest) return this.#replaceStalest(worker, request) ? null : { refused: "user_full" };
     // The slot is taken before the wait and the dial: two upgrades that race would else both see it free.
-    this.#caps.acquire(request.tier);
-    const place: Place = {
-      worker,
-      request,
-      tried: new Set(),
-      activityCell: this.#options.activity.acquire(this.#options.now()),
-      buckets: this.#options.buckets.acquire(request),
-      state: "waiting",
-      slot: null,
-      openedAtMs: null,
-    };
-    this.#places.add(place);
+    const place = this.#holdings.acquire(worker, request);
     const turn = this.#pace.request(place, place, this.#priorityOf(request));
     if (turn === "waiting") return null;
     return turn === "go" ? this.#assign(place) : this.#refuse(place, "upgrade_limited");
@@ -239,7 +226,7 @@ export class Admission {
     if (slot === null) this.#pace.leave(place);
     else if (place.state !== "dialling") this.#open.of(request.tier, slot.pool.name).count -= 1;
     this.#placement.release(place);
-    this.#forget(place);
+    this.#holdings.release(place);
     const successor = this.#replacements.finish(place);
     if (successor !== null) this.#admitSuccessor(successor.worker, successor.request);
     return slot;
@@ -257,18 +244,6 @@ export class Admission {
   /** Who holds this place; undefined where it is unknown. */
   find(worker: number, id: number): AdmitRequest | undefined {
     return this.#places.find(worker, id)?.request;
-  }
-
-  /** Those that are open on the backend. */
-  openOn(backend: Backend): Place[] {
-    return this.#places.ofBackend(backend).filter(({ state }) => state !== "dialling");
-  }
-
-  /** The pools of those that are open on a worker, and since when. */
-  openOfWorker(worker: number): { readonly pool: string; readonly openedAtMs: number }[] {
-    return this.#places
-      .ofWorker(worker)
-      .flatMap(({ request: { pool }, openedAtMs }) => (openedAtMs === null ? [] : [{ pool, openedAtMs }]));
   }
 
   /** Where the user's open connections are. */
@@ -308,10 +283,14 @@ export class Admission {
     if (decision !== null) this.#options.events.decided(worker, request.id, decision);
   }
 
-  /** A plain request that goes on to another backend was let in already. */
-  #refuseRequest(request: AdmitRequest): ErrorCode | null {
-    if (request.tried.length > 0) return null;
-    return this.#options.buckets.takeRequest(request) ? null : "request_limited";
+  #admitRequest(request: AdmitRequest): Decision {
+    // One that goes on to another backend was let in already.
+    const isNew = request.tried.length === 0;
+    if (isNew && !this.#options.buckets.takeRequest(request)) return { refused: "request_limited" };
+    const pool = this.#options.pools.find(request.pool);
+    const backend = pool?.pickForRequest(request) ?? "no_backend";
+    if (pool === undefined || typeof backend === "string") return { refused: "no_backend" };
+    return { grant: grantOfRequest(request, { pool, backend }, this.#options.counters) };
   }
 
   /** Null: it waits for a slot. */
@@ -322,22 +301,13 @@ export class Admission {
   }
 
   #refuse(place: Place, refused: ErrorCode): Decision {
-    this.#forget(place);
+    this.#holdings.release(place);
     return { refused };
   }
 
-  #forget(place: Place): void {
-    this.#caps.release(place.request.tier);
-    this.#options.buckets.release(place.buckets);
-    this.#options.activity.release(place.activityCell);
-    this.#places.remove(place);
-  }
-
-  #updateBuckets(place: Place): void {
-    const buckets = this.#options.buckets.acquire(place.request, place.buckets);
-    if (buckets === place.buckets) return;
-    place.buckets = buckets;
-    this.#options.events.bucketsChanged(place.worker, place.request.id, buckets);
+  #renewBuckets(place: Place): void {
+    if (!this.#holdings.renewBuckets(place)) return;
+    this.#options.events.bucketsChanged(place.worker, place.request.id, place.buckets);
   }
 
   #tell({ worker, request }: Place, decision: Decision): void {
@@ -348,23 +318,7 @@ export class Admission {
     return this.#tiers[tier]?.priority ?? "normal";
   }
 
-  /** For a place that has its slot. */
-  #grant({ request, slot, buckets, activityCell }: Place): Grant {
-    if (slot === null) throw new Error("a grant without a slot");
-    return { ...this.#grantRequest(request, slot.pool, slot.backend), buckets, activityCell };
-  }
-
-  #grantRequest(request: AdmitRequest, pool: Pool, backend: Backend): Grant {
-    return {
-      id: request.id,
-      pool: pool.name,
-      backend: backend.id,
-      target: backend.config.id,
-      addresses: backend.spec.addresses,
-      cookie: pool.cookieFor(backend, request),
-      counterSlot: this.#options.counters.slotOf(request.tier, pool.name),
-      buckets: NO_BUCKETS,
-      activityCell: null,
-    };
+  #grant(place: Place): Grant {
+    return grantOf(place, this.#options.counters);
   }
 }

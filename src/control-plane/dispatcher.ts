@@ -128,7 +128,7 @@ export class Dispatcher {
     const { admission, addresses, now } = this.#options;
     addresses.releaseWorker(thread.serial);
     // Nobody is left to tell how they ended: their sockets are gone with the thread.
-    for (const { pool, openedAtMs } of admission.openOfWorker(thread.serial)) {
+    for (const { pool, openedAtMs } of admission.places.openOfWorker(thread.serial)) {
       const durationMs = now() - openedAtMs;
       const end: TimedEnd = { code: 1006, by: "weir", reason: "thread_lost", durationMs };
       this.#tell((one) => one.connectionEnded?.(pool, end));

@@ -87,6 +87,18 @@ export class Places {
     return [...(this.#byBackend.get(backend) ?? [])];
   }
 
+  /** Those that are open on the backend. */
+  openOn(backend: Backend): Place[] {
+    return this.ofBackend(backend).filter(({ state }) => state !== "dialling");
+  }
+
+  /** The pools of those that are open on a worker, and since when. */
+  openOfWorker(worker: number): { readonly pool: string; readonly openedAtMs: number }[] {
+    return this.ofWorker(worker).flatMap(({ request: { pool }, openedAtMs }) =>
+      openedAtMs === null ? [] : [{ pool, openedAtMs }],
+    );
+  }
+
   countOfUser(user: string): number {
     return this.#byUser.get(user)?.size ?? 0;
   }

@@ -29,7 +29,7 @@ function scaledOut(pool: object): Scene {
   reconfigure(fixture, configOf(pool, ["a", "b"]));
   let closed: number[] = [];
   const rebalancer = new Rebalancer({
-    openOn: (backend) => fixture.admission.openOn(backend),
+    openOn: (backend) => fixture.admission.places.openOn(backend),
     close: ({ request }, reason) => {
       expect(reason).toBe("backend_draining");
       closed.push(request.id);
