@@ -28,6 +28,7 @@ const OWN_FILES = [
   "base.css",
   "parts.css",
   "admin-api.js",
+  "backend-state.js",
   "buckets.js",
   "chart-list.js",
   "charts.js",

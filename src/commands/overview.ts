@@ -191,12 +191,12 @@ function linesOfPool({ name, balance, affinity, backends }: PoolView, width: num
   ];
 }
 
-/** Why it gets no work, or that it does. */
+/** The operator's state and the observed one, where both keep work from it; so says the dashboard, too. */
 function stateOf({ listed, state, up, ejected }: PoolView["backends"][number]): Piece {
-  if (!listed) return piece("removed", "dim");
-  if (state !== "active") return piece(state, "warn");
-  if (!up) return piece("unhealthy", "bad");
-  return ejected ? piece("ejected", "bad") : piece("active", "good");
+  const decided = listed ? state : "removed";
+  const observed = up ? (ejected ? "ejected" : null) : "unhealthy";
+  if (observed === null) return piece(decided, decided === "active" ? "good" : "warn");
+  return piece(decided === "active" ? observed : `${decided}, ${observed}`, "bad");
 }
 
 function fillOf({ tokens, burst }: BusyUser["buckets"][number]): number {

@@ -1,6 +1,7 @@
 // The pools: how each backend stands, how full it is, and buttons to drain and activate it.
 
 import { request } from "./admin-api.js";
+import { stateOf } from "./backend-state.js";
 import { button, byId, element, setData, setText, ViewList } from "./elements.js";
 import { integer, milliseconds } from "./format.js";
 import { Meter } from "./meters.js";
@@ -25,19 +26,6 @@ export class Pools {
     );
     this.#pools.update(pools);
   }
-}
-
-/**
- * @param {BackendView} backend
- * @returns {{ text: string, level: "ok" | "warn" | "bad", isServing: boolean }}
- */
-function stateOf({ listed, state, up, ejected }) {
-  if (!listed) return { text: "removed", level: "warn", isServing: false };
-  if (state === "down") return { text: "down, by hand", level: "bad", isServing: false };
-  if (!up) return { text: "unhealthy", level: "bad", isServing: false };
-  if (state === "draining") return { text: "draining", level: "warn", isServing: false };
-  if (ejected) return { text: "ejected", level: "bad", isServing: false };
-  return { text: "active", level: "ok", isServing: true };
 }
 
 /** @param {PoolView} pool */
