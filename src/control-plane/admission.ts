@@ -149,7 +149,10 @@ export class Admission {
     this.#pace.configure(config.limits.upgrades);
     this.#placement.configure(config);
     this.#options.buckets.configure(config);
-    for (const place of this.#places.all) this.#renewBuckets(place);
+    for (const place of this.#places.all) {
+      this.#holdings.renewBuckets(place);
+      this.#tellBuckets(place);
+    }
     for (const tier of Object.keys(config.tiers)) {
       for (const pool of Object.keys(config.pools)) {
         this.#options.counters.slotOf(tier, pool);
@@ -212,6 +215,7 @@ export class Admission {
     const { pool } = place.slot;
     pool.opened(place.slot);
     this.#open.of(place.request.tier, pool.name).count += 1;
+    this.#tellBuckets(place);
     return pool.name;
   }
 
@@ -305,9 +309,12 @@ export class Admission {
     return { refused };
   }
 
-  #renewBuckets(place: Place): void {
-    if (!this.#holdings.renewBuckets(place)) return;
-    this.#options.events.bucketsChanged(place.worker, place.request.id, place.buckets);
+  /** Before it is open, its thread knows no connection that could spend from others than its grant says. */
+  #tellBuckets(place: Place): void {
+    const { worker, request, buckets, state } = place;
+    if (buckets === place.knownBuckets || state === "waiting" || state === "dialling") return;
+    place.knownBuckets = buckets;
+    this.#options.events.bucketsChanged(worker, request.id, buckets);
   }
 
   #tell({ worker, request }: Place, decision: Decision): void {
@@ -319,6 +326,7 @@ export class Admission {
   }
 
   #grant(place: Place): Grant {
+    place.knownBuckets = place.buckets;
     return grantOf(place, this.#options.counters);
   }
 }

@@ -27,12 +27,14 @@ export class Holdings {
   acquire(worker: number, request: AdmitRequest): Place {
     const { caps, buckets, activity, places, now } = this.#options;
     caps.acquire(request.tier);
+    const ofUser = buckets.acquire(request);
     const place: Place = {
       worker,
       request,
       tried: new Set(),
       activityCell: activity.acquire(now()),
-      buckets: buckets.acquire(request),
+      buckets: ofUser,
+      knownBuckets: ofUser,
       state: "waiting",
       slot: null,
       openedAtMs: null,
@@ -50,11 +52,8 @@ export class Holdings {
     places.remove(place);
   }
 
-  /** Takes what the configuration says now; true where that is other buckets than before. */
-  renewBuckets(place: Place): boolean {
-    const renewed = this.#options.buckets.acquire(place.request, place.buckets);
-    if (renewed === place.buckets) return false;
-    place.buckets = renewed;
-    return true;
+  /** Takes what the configuration says now. */
+  renewBuckets(place: Place): void {
+    place.buckets = this.#options.buckets.acquire(place.request, place.buckets);
   }
 }

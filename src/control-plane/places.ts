@@ -19,6 +19,8 @@ export interface Place {
   readonly tried: Set<string>;
   readonly activityCell: number;
   buckets: BucketCells;
+  /** As its worker thread knows them. */
+  knownBuckets: BucketCells;
   state: PlaceState;
   /** Null while it waits. */
   slot: Slot | null;

@@ -6,7 +6,9 @@ import { startEchoBackend } from "../support/echo-backend.ts";
 import { opcodes } from "../support/frames.ts";
 import { limitedConfig, startLimited } from "../support/limited.ts";
 import { scrape, untilMetric } from "../support/metrics.ts";
+import { openRaw } from "../support/raw-client.ts";
 import type { RelayedPair } from "../support/relay.ts";
+import { accept, acceptUpgrade, type Script, startScriptedBackend } from "../support/scripted-backend.ts";
 import { startWeir } from "../support/start-weir.ts";
 import { openClient } from "../support/ws-client.ts";
 
@@ -135,6 +137,27 @@ describe("a reload", () => {
     expect(await passed(pair, 9)).toBe(4);
     await weir.reload({});
     expect(await passed(pair, 9)).toBe(9);
+  });
+
+  test("limits a connection, too, that was being dialled at the time", async () => {
+    const { promise: isReloaded, resolve: letAccept } = Promise.withResolvers<void>();
+    const acceptAfterReload: Script = async (connection) => {
+      await isReloaded;
+      await acceptUpgrade(connection);
+    };
+    const server = await startScriptedBackend([acceptAfterReload, accept()]);
+    const weir = await startWeir(JSON.stringify(limitedConfig([server.url], { limits: drop })));
+    const opening = openRaw(weir.url, { lines: ["X-User-Id: ann"] });
+    const backend = await server.connection(0);
+    await weir.weir.reload(limitedConfig([server.url], { tier: { messages: burst(2) }, limits: drop }));
+    // Its grant comes behind the news of the bucket, of which there is no connection yet to know.
+    await openRaw(weir.url, { lines: ["X-User-Id: bob"] });
+    letAccept();
+    const { connection: client } = await opening;
+    await untilMetric(weir.adminUrl, 2, "weir_connections");
+    // So does this one, behind that of the opening.
+    await openRaw(weir.url, { lines: ["X-User-Id: bob"] });
+    expect(await passed({ client, backend }, 9)).toBe(2);
   });
 
   test("that takes a tier away makes its users the default tier's", async () => {

@@ -3,7 +3,7 @@ import { describe, expect, test } from "vitest";
 
 import type { Admission } from "../../../src/control-plane/admission.ts";
 import { Counters } from "../../../src/shared-memory/counters.ts";
-import { admissionOf } from "./admission-of.ts";
+import { admissionOf, reconfigure } from "./admission-of.ts";
 import { configOfPools } from "./config-of-pools.ts";
 import { requestOf } from "./request-of.ts";
 
@@ -47,6 +47,24 @@ describe("admission", () => {
     expect(real.releaseWorker(1)).toBe(1);
     expect(real.release(2, 1)).not.toBeNull();
     expect(real.connections).toBe(0);
+  });
+
+  test("tells of buckets that a reload brings once the connection is open, and in a new grant before", () => {
+    const told: string[] = [];
+    const pools = { chat: { backends: [{ id: "a" }, { id: "b" }] } };
+    const fixture = admissionOf(configOfPools(pools), {
+      events: { bucketsChanged: (_, id, { tier }) => void told.push(`${id}: ${tier}`) },
+    });
+    const { admission: real } = fixture;
+    for (const id of [1, 2, 3]) real.admit(1, requestOf({ id, user: `user-${id}` }));
+    real.open(1, 1);
+    reconfigure(fixture, configOfPools(pools, { tiers: { default: { messages: "1/s", default: true } } }));
+    expect(told).toEqual(["1: 0"]);
+    real.open(1, 2);
+    expect(told).toEqual(["1: 0", "2: 1"]);
+    expect(real.exchange(1, 3, "backend_failed")).toMatchObject({ grant: { buckets: { tier: 2 } } });
+    real.open(1, 3);
+    expect(told).toHaveLength(2);
   });
 
   test("lists every configured pair of tier and pool from the start, and one that emptied at zero", () => {

@@ -15,7 +15,8 @@ export interface PoolInput {
   readonly affinity?: "off" | { readonly by: "user" | "cookie" | "none"; readonly ttl?: string };
 }
 
-export function configOfPools(pools: Readonly<Record<string, PoolInput>>): Config {
+/** @param more further top-level keys */
+export function configOfPools(pools: Readonly<Record<string, PoolInput>>, more: object = {}): Config {
   const entries = Object.entries(pools).map(([name, { backends, retries = 2, affinity = "off" }]) => [
     name,
     {
@@ -25,7 +26,7 @@ export function configOfPools(pools: Readonly<Record<string, PoolInput>>): Confi
     },
   ]);
   const routes = Object.keys(pools).map((pool) => ({ match: { path: `/${pool}/*` }, pool }));
-  const result = parseConfig({ listeners: [":8080"], pools: Object.fromEntries(entries), routes });
+  const result = parseConfig({ listeners: [":8080"], pools: Object.fromEntries(entries), routes, ...more });
   if (!result.ok) throw new Error(JSON.stringify(result.errors));
   return result.config;
 }

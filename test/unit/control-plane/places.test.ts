@@ -12,6 +12,7 @@ function placeOf(worker: number, id: number, user: string): Place {
     tried: new Set(),
     activityCell: id,
     buckets: NO_BUCKETS,
+    knownBuckets: NO_BUCKETS,
     state: "waiting",
     slot: null,
     openedAtMs: null,
