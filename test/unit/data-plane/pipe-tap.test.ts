@@ -1,10 +1,10 @@
 // What a tap sees of the frames that a pipe reads, however they come.
 import * as fc from "fast-check";
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
+import { NOBODY } from "../../../bench/micro/lone-pipe.ts";
 import type { SourceLimits } from "../../../src/data-plane/connection-limits.ts";
 import type { GateLimits } from "../../../src/data-plane/message-gate.ts";
 import { OwnPings } from "../../../src/data-plane/own-pings.ts";
-import type { PipeOwner } from "../../../src/data-plane/pipe-owner.ts";
 import type { TappedFrame } from "../../../src/data-plane/pipe-tap.ts";
 import { Pipe } from "../../../src/data-plane/pipe.ts";
 import { Bucket, BucketCells, BYTES_PER_CELL } from "../../../src/shared-memory/gcra.ts";
@@ -14,28 +14,13 @@ import { encodeFrame, type FrameSpec, opcodes } from "../../support/frames.ts";
 
 const { text, binary, continuation, ping, pong, close } = opcodes;
 
-function ignore(): void {}
-
 class Fixture {
   readonly seen: TappedFrame[] = [];
   readonly pipe: Pipe;
 
   constructor() {
-    const owner: PipeOwner = {
-      onCloseReceived: ignore,
-      onCloseSent: ignore,
-      onProtocolError: ignore,
-      onMessageTooBig: ignore,
-      onControlFlood: ignore,
-      onLimited: ignore,
-      onDelayed: ignore,
-      onRateExceeded: ignore,
-      onSourceEnd: ignore,
-      onSourceClosed: ignore,
-      onDrain: ignore,
-    };
     this.pipe = new Pipe({
-      owner,
+      owner: NOBODY,
       source: new FakeSocket().asSocket,
       sink: new FakeSocket().asSocket,
       masked: true,
