@@ -2,7 +2,11 @@
 
 import { readFileSync } from "node:fs";
 
+// Read at the start: later there may be no file left to open.
+const { version } = JSON.parse(readFileSync(new URL("../package.json", import.meta.url), "utf8")) as {
+  version: string;
+};
+
 export function packageVersion(): string {
-  const text = readFileSync(new URL("../package.json", import.meta.url), "utf8");
-  return (JSON.parse(text) as { version: string }).version;
+  return version;
 }

@@ -18,6 +18,8 @@ interface SpawnOptions {
   /** Further arguments. */
   readonly args?: readonly string[];
   readonly env?: Readonly<Record<string, string>>;
+  /** What `ulimit -n` is to be for it; default: as it is here. */
+  readonly openFiles?: number;
 }
 
 interface Exit {
@@ -117,14 +119,22 @@ export class SpawnedWeir {
 
 /** Starts `weir run -c FILE ARGS` with this YAML and waits until each of its listeners is printed. */
 export async function spawnWeir(yaml: string, options: SpawnOptions = {}): Promise<SpawnedWeir> {
-  const weir = spawnMain(["run", "-c", await writeConfig(yaml), ...(options.args ?? [])], options.env);
+  const { args = [], env, openFiles } = options;
+  const weir = spawnMain(["run", "-c", await writeConfig(yaml), ...args], env, openFiles);
   await weir.untilListening(countListeners(yaml));
   return weir;
 }
 
 /** Starts any command line and waits for nothing. */
-export function spawnMain(args: readonly string[], env: SpawnOptions["env"] = {}): SpawnedWeir {
-  const child = spawn(process.execPath, [mainFile, ...args], {
+export function spawnMain(
+  args: readonly string[],
+  env: SpawnOptions["env"] = {},
+  openFiles: number | null = null,
+): SpawnedWeir {
+  const command = [process.execPath, mainFile, ...args];
+  const limited = ["sh", "-c", `ulimit -n ${openFiles} && exec "$0" "$@"`, ...command];
+  const [program = "", ...rest] = openFiles === null ? command : limited;
+  const child = spawn(program, rest, {
     stdio: ["ignore", "pipe", "pipe"],
     env: { ...process.env, ...env },
   });

@@ -8,6 +8,7 @@ import type { ErrorCode } from "../../errors.ts";
 import type { RoundTrips } from "../../shared-memory/channel.ts";
 import type { EventLoopDelays } from "../../shared-memory/event-loop-delay.ts";
 import type { TrafficObserver } from "../dispatcher.ts";
+import { isOwnShortage } from "../health/own-shortage.ts";
 
 const SLICE_MS = 10_000;
 const SLICES = 6;
@@ -74,6 +75,7 @@ export class Vitals implements Partial<TrafficObserver> {
     backend: microsecondHistogram(),
   }));
   readonly #limitBytes = memoryLimit();
+  #rssBytes = 0;
   /** Number of the newest slice, counted from the beginning of the clock. */
   #newest = 0;
 
@@ -141,10 +143,20 @@ export class Vitals implements Partial<TrafficObserver> {
   }
 
   #memory(): Figures["memory"] {
-    const rssBytes = process.memoryUsage.rss();
+    const rssBytes = this.#measureRss();
     const heap = v8.getHeapStatistics();
     const share = Math.max(rssBytes / this.#limitBytes, heap.used_heap_size / heap.heap_size_limit);
     return { rssBytes, limitBytes: this.#limitBytes, share };
+  }
+
+  /** The system tells it through a file: while clients hold all that may be open, the last figure has to do. */
+  #measureRss(): number {
+    try {
+      this.#rssBytes = process.memoryUsage.rss();
+    } catch (error) {
+      if (!isOwnShortage(error, false)) throw error;
+    }
+    return this.#rssBytes;
   }
 }
 

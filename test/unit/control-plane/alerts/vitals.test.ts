@@ -1,4 +1,4 @@
-import { beforeEach, expect, test } from "vitest";
+import { beforeEach, expect, test, vi } from "vitest";
 
 import { Vitals } from "../../../../src/control-plane/alerts/vitals.ts";
 
@@ -67,4 +67,17 @@ test("memory is told against its limit, and event loops as they are", () => {
   expect(memory.share).toBeGreaterThanOrEqual(memory.rssBytes / memory.limitBytes);
   expect(memory.share).toBeLessThan(1);
   expect(eventLoopDelayMs).toEqual({ main: 1, workers: [2, 3] });
+});
+
+test("memory that cannot be measured, for want of a file to read it from, is what it was before", () => {
+  const { rssBytes } = vitals.current.memory;
+  const lack = Object.assign(new Error("too many open files"), { code: "EMFILE" });
+  const measure = vi.spyOn(process.memoryUsage, "rss").mockImplementation(() => {
+    throw lack;
+  });
+  try {
+    expect(vitals.current.memory.rssBytes).toBe(rssBytes);
+  } finally {
+    measure.mockRestore();
+  }
 });
