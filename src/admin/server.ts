@@ -2,7 +2,7 @@
 // its WebSockets. It answers only requests that a browser on another site cannot have made.
 
 import http from "node:http";
-import type { AddressInfo } from "node:net";
+import type { AddressInfo, Socket } from "node:net";
 import type { Duplex } from "node:stream";
 import type { AdminConfig } from "../config/schema.ts";
 import { ExitCode, FatalError } from "../errors.ts";
@@ -42,6 +42,8 @@ export class AdminServer {
   readonly #sources: AdminSources;
   readonly #server: http.Server;
   readonly #wrongTokens: WrongTokens;
+  /** The newest answer that a socket waits for: the last one to come. */
+  readonly #unanswered = new WeakMap<Socket, http.ServerResponse>();
   /** The one that was bound last; null before, and for a Unix socket. */
   #port: number | null = null;
   #unixSocket: UnixSocket | null = null;
@@ -125,7 +127,12 @@ export class AdminServer {
 
   async #onRequest(request: http.IncomingMessage, response: http.ServerResponse): Promise<void> {
     const gone = new AbortController();
-    response.on("close", () => gone.abort());
+    const { socket } = request;
+    this.#unanswered.set(socket, response);
+    response.on("close", () => {
+      gone.abort();
+      if (this.#unanswered.get(socket) === response) this.#unanswered.delete(socket);
+    });
     const answer = await this.#answer(request, gone.signal).catch((error: unknown) => this.#answerOf(error));
     send(request, response, answer);
   }
@@ -133,6 +140,8 @@ export class AdminServer {
   async #onUpgrade(request: http.IncomingMessage, socket: Duplex, head: Buffer): Promise<void> {
     // Nobody else listens: the client may leave at any time.
     socket.on("error", () => socket.destroy());
+    // An answer that is still to come would land amid the frames.
+    if (this.#unanswered.has(request.socket)) return void socket.destroy();
     const url = urlOf(request);
     const refused =
       url === null

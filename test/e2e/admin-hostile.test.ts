@@ -2,9 +2,10 @@
 import { describe, expect, test } from "vitest";
 
 import { startEchoBackend } from "../support/echo-backend.ts";
-import { connectRaw } from "../support/raw-client.ts";
+import { connectRaw, upgradeRequest } from "../support/raw-client.ts";
 import { startInFrontOf } from "../support/start-in-front.ts";
 import type { StartedWeir } from "../support/start-weir.ts";
+import { until } from "../support/until.ts";
 import { openClient } from "../support/ws-client.ts";
 
 interface Hostile {
@@ -133,5 +134,28 @@ describe("a hostile request", () => {
       expect(await send(weir, { method: "PUT", path, body: large })).toEqual([413, "too_large"]);
     }
     expect((await send(weir, { path: "/healthz", method: "HEAD" }))[0]).toBe(200);
+  });
+});
+
+test("an upgrade behind a request that is not answered yet is cut off, and opens nothing", async () => {
+  const weir = await start();
+  const { host } = new URL(weir.adminUrl);
+  const connection = await connectRaw(weir.adminUrl);
+  const first = `GET /api/status HTTP/1.1\r\nHost: ${host}\r\n\r\n`;
+  await connection.write(first + upgradeRequest({ host, path: "/api/stream" }));
+  expect((await connection.readToEnd()).toString()).not.toContain("HTTP/1.1 101");
+});
+
+test("an upgrade that is refused is cut off where its client does not close", async () => {
+  const weir = await start();
+  const { host } = new URL(weir.adminUrl);
+  const connection = await connectRaw(weir.adminUrl, { allowHalfOpen: true });
+  await connection.write(upgradeRequest({ host, path: "/nowhere" }));
+  expect((await connection.readHead()).status).toBe(404);
+  await connection.readToEnd();
+  // Bytes for a socket that was destroyed are answered with RST.
+  await until("the end of the socket", () => {
+    connection.socket.write("x");
+    return connection.socket.closed;
   });
 });
