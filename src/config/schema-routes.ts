@@ -119,7 +119,7 @@ const match = z.strictObject({
   host: hostPattern
     .optional()
     .describe(
-      'Host of the request, without port, any case; * is one label, e.g. "*.example.com". Left out: any.',
+      'Host of the request, without port and a dot at its end, any case; * is one label, e.g. "*.example.com". Left out: any.',
     ),
   path: urlPath()
     .optional()

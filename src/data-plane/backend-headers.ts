@@ -5,6 +5,7 @@ import type { RouteConfig } from "../config/schema.ts";
 import { joinedHeader } from "../ws/handshake.ts";
 import { withoutCookies } from "./cookies.ts";
 import type { DialTarget } from "./dial-target.ts";
+import { headerAlias } from "./header-alias.ts";
 import { isHopByHop, namedInConnection } from "./hop-by-hop.ts";
 import type { Client } from "./identify.ts";
 import { headerSpelling } from "./identity-value.ts";
@@ -30,7 +31,7 @@ export interface ForwardedRequest extends ForwardedHop {
   readonly client: Client;
   readonly route: RouteConfig;
   readonly dialTarget: DialTarget;
-  /** Passed on from trusted peers only; lower case, `-` for `_`. */
+  /** Passed on from trusted peers only; by `headerAlias`. */
   readonly trustedHeaders: ReadonlySet<string>;
   /** Names of Weir's own cookies, which are not passed on. */
   readonly ownCookies: ReadonlySet<string>;
@@ -46,12 +47,11 @@ export function backendHeaders(request: ForwardedRequest): string[] {
     const name = rawHeaders[i] ?? "";
     const value = rawHeaders[i + 1] ?? "";
     const lower = name.toLowerCase();
-    // Backends that see headers as variables (CGI, WSGI, PHP) cannot tell `X_Weir_User` from ours.
-    const alike = lower.includes("_") ? lower.replaceAll("_", "-") : lower;
-    if (lower === "host" || lower === "x-request-id" || isHopByHop(lower) || OWN.has(alike)) continue;
+    const alike = headerAlias(lower);
+    if (lower === "host" || alike === "x-request-id" || isHopByHop(lower) || OWN.has(alike)) continue;
     if (named.has(lower)) continue;
     if (alike.startsWith("x-forwarded-") || trustedHeaders.has(alike)) {
-      if (!client.isPeerTrusted || FORWARDED.has(lower)) continue;
+      if (!client.isPeerTrusted || FORWARDED.has(alike)) continue;
     }
     const passed = lower === "cookie" ? withoutCookies(value, ownCookies) : value;
     if (passed !== null) headers.push(name, passed);

@@ -9,6 +9,7 @@ import { certificateField } from "./client-certificate.ts";
 import { cookieValue } from "./cookies.ts";
 import type { Proof } from "./credentials/credentials.ts";
 import type { VerifiedToken } from "./credentials/token-verifier.ts";
+import { headerAlias } from "./header-alias.ts";
 import { fromBytes, isUsableIdentity, isUsableUser } from "./identity-value.ts";
 import { queryOf } from "./routes.ts";
 
@@ -75,7 +76,7 @@ export class IdentitySources {
 /**
  * The header lines that are believed from trusted peers only and never passed on from others: the
  * client's address and what `identity` names, the names of forward auth's own answer included, since
- * a backend that reads them there would believe anyone. Lower case, with `-` for `_`.
+ * a backend that reads them there would believe anyone. By `headerAlias`.
  */
 export function trustedHeaders({
   clientIpHeader,
@@ -87,7 +88,7 @@ export function trustedHeaders({
     (name) => typeof name === "string",
   );
   const names = ["forwarded", clientIpHeader, ...named, ...answered];
-  return new Set(names.map((name) => name.toLowerCase().replaceAll("_", "-")));
+  return new Set(names.map((name) => headerAlias(name.toLowerCase())));
 }
 
 function isInRequest(source: IdentitySource): source is RequestSource {

@@ -62,6 +62,8 @@ export class Listener {
     this.#server.maxHeadersCount = 0;
     this.configure(options.config, options.settings);
     this.#server.on("request", (request, response) => this.#onRequest(request, response));
+    // Node would answer an expectation that it does not know by itself: past our rules, and unheard of.
+    this.#server.on("checkExpectation", (request, response) => this.#onRequest(request, response));
     this.#server.on("upgrade", (request, stream, head) => {
       const socket = socketOf(request, stream);
       this.#onRequestHead(socket);

@@ -14,7 +14,12 @@ export function checkHead({ rawHeaders, httpVersion, headersDistinct }: Incoming
     throw new Refusal("head_too_large", { message });
   }
   // RFC 9112 §6.1: HTTP/1.0 does not know it, so a server in front may have read another body.
-  if (httpVersion === "1.0" && headersDistinct["transfer-encoding"] !== undefined) {
+  const encoding = headersDistinct["transfer-encoding"]?.join();
+  if (httpVersion === "1.0" && encoding !== undefined) {
     throw new Refusal("bad_request", { message: "a transfer-encoding needs HTTP/1.1" });
+  }
+  // Only chunks are taken off and made anew: what else a body is wrapped in would go on without a word of it.
+  if (encoding !== undefined && encoding.toLowerCase() !== "chunked") {
+    throw new Refusal("bad_request", { message: "the transfer-encoding must be chunked" });
   }
 }

@@ -5,7 +5,7 @@ import { Refusal } from "../errors.ts";
 
 /** Where a request is aimed at, decoded once and compared from here on. */
 export interface RequestTarget {
-  /** Without port, lower case; empty where the client sent none. */
+  /** Without port and the dot that a name may end with, lower case; empty where the client sent none. */
   readonly host: string;
   /** Percent-decoded, without `.` segments and the query; for matching only. */
   readonly path: string;
@@ -54,7 +54,7 @@ export class Routes {
  * Reads the request line's target, in origin form or absolute form (RFC 9112 §3.2.2: its authority
  * then replaces the Host header). Throws Refusal `bad_request` for anything else, for undecodable
  * escapes, for a malformed host, and for what servers read in different ways: a `..` segment, a backslash,
- * a fragment. With them a path could pass by a route and reach what that route guards.
+ * a fragment, a NUL. With them a path could pass by a route and reach what that route guards.
  */
 export function parseTarget(url: string, hostHeader: string): RequestTarget {
   let rawPath = url;
@@ -75,6 +75,7 @@ export function parseTarget(url: string, hostHeader: string): RequestTarget {
   if (/(?:^|[/\\])\.\.(?:[/\\]|$)/.test(path)) {
     throw new Refusal("bad_request", { message: "the path has a .. segment" });
   }
+  if (path.includes("\0")) throw new Refusal("bad_request", { message: "the path has a NUL" });
   if (!HOST.test(authority ?? hostHeader)) {
     throw new Refusal("bad_request", { message: "the host is malformed" });
   }
@@ -102,10 +103,10 @@ function decodePath(path: string): string {
   }
 }
 
-/** Host without port, brackets kept off, lower case. */
+/** Host without port, brackets kept off, lower case. `example.com.` is the same name, written as DNS has it. */
 function hostName(authority: string): string {
   const match = /^\[([^\]]*)\](?::\d*)?$|^([^:]*)(?::\d*)?$/.exec(authority);
-  return (match?.[1] ?? match?.[2] ?? authority).toLowerCase();
+  return (match?.[1] ?? match?.[2] ?? authority).toLowerCase().replace(/\.$/, "");
 }
 
 function matchesAny(): boolean {
@@ -113,13 +114,13 @@ function matchesAny(): boolean {
 }
 
 /**
- * In a host, `*` stands for exactly one label. An IPv6 address is written in brackets in the pattern, and
+ * In a host, `*` stands for exactly one label; a dot at its end is none. An IPv6 address is written in brackets in the pattern, and
  * without them in what is compared.
  */
 export function hostMatcher(pattern: string): Matcher {
   const labels = pattern
     .toLowerCase()
-    .replace(/^\[(.*)\]$/, "$1")
+    .replace(/^\[(.*)\]$|\.$/, "$1")
     .split(".");
   return (host) => {
     const parts = host.split(".");

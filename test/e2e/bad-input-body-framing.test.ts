@@ -30,6 +30,11 @@ const attacks = {
   "an empty length": post(["Content-Length:"], "hello"),
   "an unknown encoding": post(["Transfer-Encoding: xchunked"], chunked),
   "chunked, but not last": post(["Transfer-Encoding: chunked, identity"], chunked),
+  "chunked behind another encoding": post(["Transfer-Encoding: gzip, chunked"], chunked),
+  "chunked behind another encoding, in two lines": post(
+    ["Transfer-Encoding: gzip", "Transfer-Encoding: chunked"],
+    chunked,
+  ),
   "an encoding without chunked": post(["Transfer-Encoding: gzip"], chunked),
   "a chunk size that is none": post(["Transfer-Encoding: chunked"], "zz\r\nhello\r\n0\r\n\r\n"),
   "a chunk size with a sign": post(["Transfer-Encoding: chunked"], "+5\r\nhello\r\n0\r\n\r\n"),

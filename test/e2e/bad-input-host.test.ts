@@ -5,9 +5,10 @@ import { expect, test } from "vitest";
 
 import { openBystander } from "../support/bystander.ts";
 import { startEchoBackend } from "../support/echo-backend.ts";
-import { upgradeRequest } from "../support/raw-client.ts";
+import { openRaw, upgradeRequest } from "../support/raw-client.ts";
 import { expectRefusals } from "../support/refusal.ts";
 import { startInFrontOf } from "../support/start-in-front.ts";
+import { DEFAULT_SECRET } from "../support/tokens.ts";
 
 function get(lines: readonly string[], target = "/"): string {
   return [`GET ${target} HTTP/1.1`, ...lines, "", ""].join("\r\n");
@@ -45,4 +46,24 @@ test("a request with no Host, several, or a malformed one is answered 400", asyn
   expect(backend.upgrades).toHaveLength(1);
   expect(backend.requests).toEqual([]);
   await bystander.expectUnharmed();
+});
+
+// DNS writes a name with a dot at its end, browsers take it, and servers know the name with and without.
+test("a dot at the end of a host passes by no route", async () => {
+  const backend = await startEchoBackend();
+  const weir = await startInFrontOf(backend.url, {
+    config: {
+      identity: { jwt: { secret: DEFAULT_SECRET } },
+      routes: [
+        { match: { host: "admin.example" }, pool: "chat" },
+        { match: { host: "*.rooms.example." }, pool: "chat" },
+        { pool: "chat", auth: "off" },
+      ],
+    },
+  });
+  for (const host of ["admin.example", "admin.example.", "Admin.Example.:80", "a.rooms.example."]) {
+    await expect(openRaw(weir.url, { host })).rejects.toThrow(/unauthorized/);
+  }
+  await openRaw(weir.url, { host: "other.example." });
+  expect(backend.upgrades.map(({ headers }) => headers.host)).toEqual(["other.example."]);
 });

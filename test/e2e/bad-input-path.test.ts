@@ -28,9 +28,11 @@ const paths = [
   "/admin\\x",
   "/\\admin/x",
   "/x/..",
+  "/admin%00",
+  "/x%00/../admin",
 ];
 
-test("a path with a .. segment, a backslash or a fragment is answered 400, and reaches no backend", async () => {
+test("a path with a .. segment, a backslash, a fragment or a NUL is answered 400, and reaches no backend", async () => {
   const backend = await startEchoBackend();
   const weir = await startInFrontOf(backend.url, { config: guarded });
   const bystander = await openBystander(weir.url);

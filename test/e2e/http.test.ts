@@ -101,6 +101,18 @@ describe("a plain request", () => {
     expect(backend.requests[0]?.headers.expect).toBeUndefined();
   });
 
+  // Node by itself answers 417: past all rules, and without a line in the log.
+  test("with an Expect that nobody knows is one like any other", async () => {
+    const backend = await startEchoBackend();
+    const weir = await startInFrontOf(backend.url, {
+      config: { routes: [{ pool: "chat", deny: ["loopback"] }] },
+    });
+    const connection = await connectRaw(weir.url);
+    await connection.write("GET / HTTP/1.1\r\nHost: a\r\nExpect: the-unexpected\r\n\r\n");
+    expect((await connection.readHead()).status).toBe(403);
+    await weir.log.entry("the refusal", ({ fields }) => fields["code"] === "address_denied");
+  });
+
   test("with a chunked body reaches a backend chunked, and whole", async () => {
     const backend = await startEchoBackend();
     const weir = await startInFrontOf(backend.url);

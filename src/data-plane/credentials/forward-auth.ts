@@ -6,6 +6,7 @@ import { type ForeignAnswer, Refusal } from "../../errors.ts";
 import { joinedHeader } from "../../ws/handshake.ts";
 import { isHeaderText } from "../answer-fault.ts";
 import { forwardedHeaders, type ForwardedHop } from "../backend-headers.ts";
+import { headerAlias } from "../header-alias.ts";
 import { isHopByHop, namedInConnection } from "../hop-by-hop.ts";
 import { fromBytes, isUsableIdentity, isUsableUser } from "../identity-value.ts";
 import { type AuthService, type ServiceAnswer, ServiceError } from "./auth-service.ts";
@@ -14,7 +15,7 @@ export interface ForwardAuthQuestion {
   readonly method: string;
   readonly hop: ForwardedHop;
   readonly requestId: string;
-  /** Passed on from trusted peers only; lower case, `-` for `_`. */
+  /** Passed on from trusted peers only; by `headerAlias`. */
   readonly trustedHeaders: ReadonlySet<string>;
   /** Calls back when the client leaves; null takes that back. */
   readonly onLeave: (callback: (() => void) | null) => void;
@@ -83,7 +84,7 @@ export class ForwardAuth {
     for (let i = 0; i + 1 < rawHeaders.length; i += 2) {
       const name = (rawHeaders[i] ?? "").toLowerCase();
       if (!this.#config.copyHeaders.includes(name) || isOfTheHop(name) || named.has(name)) continue;
-      if (trustedHeaders.has(name.replaceAll("_", "-")) && !client.isPeerTrusted) continue;
+      if (trustedHeaders.has(headerAlias(name)) && !client.isPeerTrusted) continue;
       headers.push(name, rawHeaders[i + 1] ?? "");
     }
     const uri = target.rawPath;

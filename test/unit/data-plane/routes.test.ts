@@ -112,6 +112,8 @@ describe("parseTarget", () => {
     ["Example.COM", "example.com"],
     ["example.com:8080", "example.com"],
     ["example.com:", "example.com"],
+    ["example.com.", "example.com"],
+    ["example.com.:8080", "example.com"],
     ["127.0.0.1:80", "127.0.0.1"],
     ["[::1]:80", "::1"],
     ["[FE80::1]", "fe80::1"],
