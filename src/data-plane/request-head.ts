@@ -19,7 +19,8 @@ export function checkHead({ rawHeaders, httpVersion, headersDistinct }: Incoming
     throw new Refusal("bad_request", { message: "a transfer-encoding needs HTTP/1.1" });
   }
   // Only chunks are taken off and made anew: what else a body is wrapped in would go on without a word of it.
-  if (encoding !== undefined && encoding.toLowerCase() !== "chunked") {
+  // An encoding that does not end with chunks, the parser refuses by itself.
+  if (encoding !== undefined && /,\s*chunked$/i.test(encoding)) {
     throw new Refusal("bad_request", { message: "the transfer-encoding must be chunked" });
   }
 }
