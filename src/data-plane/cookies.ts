@@ -9,12 +9,17 @@
  * @param header all Cookie lines, joined by `;`
  */
 export function cookieValue(header: string, name: string): string | null {
+  const [first] = cookieValues(header, name);
+  return first ?? null;
+}
+
+/** The values of all cookies of this name, each as `cookieValue` has it. */
+export function* cookieValues(header: string, name: string): Iterable<string | null> {
   for (const pair of header.split(";")) {
     const equals = pair.indexOf("=");
     if (equals === -1 || pair.slice(0, equals).trim() !== name) continue;
-    return decode(withoutQuotes(pair.slice(equals + 1).trim()));
+    yield decode(withoutQuotes(pair.slice(equals + 1).trim()));
   }
-  return null;
 }
 
 /** A Cookie line without the cookies of these names; null where nothing is left of it. */

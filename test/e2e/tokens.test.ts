@@ -243,6 +243,10 @@ test("two tokens in one place are refused: a backend might read the other", asyn
     { lines: [`Authorization: Bearer ${ann}`, `Authorization: Bearer ${ann}`] },
     { lines: [`Authorization: Bearer ${ann}, Bearer ${ann}`] },
     { path: `/?access_token=${ann}&access_token=${ann}` },
+    { lines: [`Cookie: token=${ann}; token=${signToken({ sub: "bob" })}`] },
+    { path: "/optional", lines: ["Authorization: Basic YTpi", `Authorization: Bearer ${ann}`] },
+    { path: "/optional", lines: [`Cookie: token=; token=${ann}x`] },
+    { path: "/optional", lines: [`Cookie: token=%ff; token=${ann}`] },
   ];
   for (const upgrade of twice) {
     expect(await refusalOf(url, upgradeRequest(upgrade))).toMatchObject({

@@ -1,7 +1,7 @@
 // The public keys of a JWKS URL, fetched when they are needed and kept: for as long as they are fresh, a while
 // longer where the URL does not answer, and fetched again when a token names a key that is not among them.
 
-import type { FlattenedJWSInput, JWSHeaderParameters, LocalJWKSet } from "jose";
+import type { FlattenedJWSInput, JSONWebKeySet, JWSHeaderParameters, LocalJWKSet } from "jose";
 import { Refusal } from "../../errors.ts";
 import { loadJose } from "./jose.ts";
 
@@ -80,7 +80,7 @@ export class RemoteKeys {
   async #fetch(): Promise<void> {
     const { createLocalJWKSet } = await loadJose();
     try {
-      this.#keys = createLocalJWKSet(JSON.parse(await this.#options.fetch()));
+      this.#keys = createLocalJWKSet(parseKeys(await this.#options.fetch()));
       this.#fetchedAtMs = this.#options.now();
       if (this.#isFailing) this.#options.onHealth(null);
       this.#isFailing = false;
@@ -89,5 +89,14 @@ export class RemoteKeys {
       this.#isFailing = true;
       if (isNews) this.#options.onHealth(error instanceof Error ? error : new Error(String(error)));
     }
+  }
+}
+
+/** The parser's own message would quote what is no set of keys, and may be anything. */
+function parseKeys(text: string): JSONWebKeySet {
+  try {
+    return JSON.parse(text) as JSONWebKeySet;
+  } catch {
+    throw new Error("answered no JSON");
   }
 }

@@ -4,7 +4,7 @@
 import type { IncomingMessage } from "node:http";
 import type { TokenSource } from "../../config/schema-identity.ts";
 import { joinedHeader, parseTokenList } from "../../ws/handshake.ts";
-import { cookieValue } from "../cookies.ts";
+import { cookieValues } from "../cookies.ts";
 import { queryOf, type RequestTarget } from "../routes.ts";
 
 /** The subprotocol that the token follows, since a browser's script can set nothing else of an upgrade. */
@@ -35,11 +35,11 @@ export function findToken(places: readonly TokenSource[], request: Head): TokenS
 function lookInto({ kind, name }: TokenSource, { rawHeaders, headers, url = "" }: Head): TokenSearch {
   switch (kind) {
     case "bearer":
-      return inAuthorization(joinedHeader(rawHeaders, "authorization"));
+      return inAuthorization(joinedHeader(rawHeaders, "authorization") ?? "");
     case "query":
       return inQuery(new URLSearchParams(queryOf(url)).getAll(name));
     case "cookie":
-      return found(cookieValue(headers.cookie ?? "", name));
+      return inCookies([...cookieValues(headers.cookie ?? "", name)]);
     case "subprotocol":
       return inProtocols(joinedHeader(rawHeaders, "sec-websocket-protocol"));
     default:
@@ -47,9 +47,9 @@ function lookInto({ kind, name }: TokenSource, { rawHeaders, headers, url = "" }
   }
 }
 
-/** Other schemes, such as Basic, are the backend's business. */
-function inAuthorization(value: string | undefined): TokenSearch {
-  if (value === undefined || !/^bearer(?:[\s,]|$)/i.test(value)) return NONE;
+/** Other schemes, such as Basic, are the backend's business, unless a token stands behind one. */
+function inAuthorization(value: string): TokenSearch {
+  if (!/(?:^|,)\s*bearer(?:[\s,]|$)/i.test(value)) return NONE;
   const token = BEARER.exec(value)?.[1];
   if (token === undefined)
     return { kind: "unclear", message: "the authorization header holds no single token" };
@@ -60,6 +60,15 @@ function inAuthorization(value: string | undefined): TokenSearch {
 function inQuery(values: readonly string[]): TokenSearch {
   if (values.length > 1) return { kind: "unclear", message: "the query holds more than one token" };
   return found(values[0]);
+}
+
+/** A browser may have several of a name, for several paths: as long as they are the same, none can be mistaken. */
+function inCookies(values: readonly (string | null)[]): TokenSearch {
+  const tokens = new Set(values.filter((value) => value !== ""));
+  if (tokens.size > 1) return { kind: "unclear", message: "the cookies hold more than one token" };
+  if (tokens.has(null)) return { kind: "unclear", message: "the cookie holds no token" };
+  const [token] = tokens;
+  return found(token);
 }
 
 function inProtocols(value: string | undefined): TokenSearch {

@@ -115,7 +115,7 @@ describe("one key", () => {
     ],
     [
       "alerts: { webhook: 'ftp://x' }",
-      '3:20: alerts.webhook: "ftp://x" is not an http:// or https:// URL, or off',
+      "3:20: alerts.webhook: is not an http:// or https:// URL, or off",
     ],
     [
       "__proto__: { a: 1 }",

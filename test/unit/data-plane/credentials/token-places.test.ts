@@ -35,6 +35,9 @@ describe("the Authorization header", () => {
     [["Authorization", "Bearer a b"], "unclear"],
     [["Authorization", "Bearer a", "Authorization", "Bearer b"], "unclear"],
     [["Authorization", "Bearer a, Basic b"], "unclear"],
+    [["Authorization", "Basic b", "Authorization", "Bearer a"], "unclear"],
+    [["Authorization", "Basic b", "X", "1", "authorization", "bearer"], "unclear"],
+    [["Authorization", "Basic b", "Authorization", "Basic c"], "none"],
     [["Authorization", 'Bearer "a"'], "unclear"],
   ])("%j: %s", (headers, expected) => expect(search([bearer], headers)).toBe(expected));
 });
@@ -59,9 +62,13 @@ describe("a cookie", () => {
   test.each([
     [["Cookie", "a=1; token=a.b.c"], "a.b.c"],
     [["Cookie", "a=1", "Cookie", "token=x"], "x"],
-    [["Cookie", "token=first; token=second"], "first"],
+    [["Cookie", "token=same; a=1; token=same"], "same"],
+    [["Cookie", "token=; token=x"], "x"],
+    [["Cookie", "token=first; token=second"], "unclear"],
+    [["Cookie", "token=first", "Cookie", "token=second"], "unclear"],
+    [["Cookie", "token=x; token=%ff"], "unclear"],
+    [["Cookie", "token=%ff"], "unclear"],
     [["Cookie", "token="], "none"],
-    [["Cookie", "token=%ff"], "none"],
     [["Cookie", "xtoken=a"], "none"],
   ])("%j: %s", (headers, expected) => expect(search([cookie], headers)).toBe(expected));
 });
