@@ -67,6 +67,10 @@ export function isHostName(text: string): boolean {
  */
 export function parseBackendUrl(url: string): BackendTarget {
   const [, scheme = "", rest = ""] = /^([a-z][a-z0-9+.-]*):(.*)$/is.exec(url) ?? [];
+  // Not echoed: what stands there may be a password.
+  if (!/unix$/i.test(scheme) && /^[^/?#]*\/*[^/?#]*@/.test(url)) {
+    throw new AddressError("a backend URL cannot hold a user or password");
+  }
   switch (scheme.toLowerCase()) {
     case "unix":
       return unixTarget(url, rest, false);
@@ -102,13 +106,7 @@ function tcpTarget(url: string, secure: boolean): BackendTarget {
   if (parsed === null || !/^wss?:\/\//i.test(url)) {
     throw new AddressError(`${describeValue(url)} is not a backend URL: write ${URL_FORMS}`);
   }
-  // Not echoed: what stands there may be a password.
-  if (parsed.username !== "" || parsed.password !== "") {
-    throw new AddressError("a backend URL cannot hold a user or password");
-  }
-  if (parsed.search !== "" || parsed.hash !== "") {
-    throw new AddressError(`${describeValue(url)} has a query or fragment; only a path prefix can be given`);
-  }
+  if (parsed.search !== "" || parsed.hash !== "") throw queryError();
   const host = parsed.hostname.replace(/^\[(.*)\]$/, "$1");
   const port = parsed.port === "" ? (secure ? 443 : 80) : Number(parsed.port);
   if (port === 0) throw new AddressError(`${describeValue(url)} has port 0, which cannot be dialled`);
@@ -123,10 +121,13 @@ function unixTarget(url: string, rest: string, secure: boolean): BackendTarget {
   if (base !== "" && !base.startsWith("/")) {
     throw new AddressError(`${describeValue(url)} has a path prefix that does not begin with /`);
   }
-  if (/[?#]/.test(base)) {
-    throw new AddressError(`${describeValue(url)} has a query or fragment; only a path prefix can be given`);
-  }
+  if (/[?#]/.test(base)) throw queryError();
   return { secure, host: "", port: 0, socketPath: path, basePath: trimSlashes(base) };
+}
+
+/** Not echoed: it may hold a key. */
+function queryError(): AddressError {
+  return new AddressError("a backend URL has no query or fragment; only a path prefix can be given");
 }
 
 function trimSlashes(path: string): string {

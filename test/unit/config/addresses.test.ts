@@ -86,10 +86,10 @@ describe("parseBackendUrl", () => {
     ["ws://", /is not a backend URL/],
     ["ws://chat:99999", /is not a backend URL/],
     ["ws://chat:0", /has port 0/],
-    ["ws://chat/?a=b", /has a query or fragment/],
-    ["ws://chat/#a", /has a query or fragment/],
+    ["ws://chat/?a=b", /has no query or fragment/],
+    ["ws://chat/#a", /has no query or fragment/],
     ["ws+unix:/a.sock:base", /does not begin with \//],
-    ["ws+unix:/a.sock:/b?c", /has a query or fragment/],
+    ["ws+unix:/a.sock:/b?c", /has no query or fragment/],
     ["unix:", /names no socket/],
     ["", /is not a backend URL/],
   ];
@@ -98,10 +98,22 @@ describe("parseBackendUrl", () => {
     expect(() => parseBackendUrl(url)).toThrow(message);
   });
 
-  test("never repeats a password", () => {
-    expect(() => parseBackendUrl("ws://user:hunter2@chat")).toThrow(
-      /^a backend URL cannot hold a user or password$/,
-    );
+  test.each([
+    "ws://user:hunter2@chat",
+    "wsx://user:hunter2@chat",
+    "ws:user:hunter2@chat",
+    "user:hunter2@chat",
+  ])("never repeats the password of %j", (url) => {
+    expect(() => parseBackendUrl(url)).toThrow(/^a backend URL cannot hold a user or password$/);
+  });
+
+  test("never repeats a query", () => {
+    expect(() => parseBackendUrl("wss://chat/?key=hunter2")).toThrow(/^(?!.*hunter2)/);
+  });
+
+  test("takes an @ in a path", () => {
+    expect(parseBackendUrl("ws://chat/@app")).toMatchObject({ host: "chat", basePath: "/@app" });
+    expect(parseBackendUrl("unix:/@chat.sock")).toMatchObject({ socketPath: "/@chat.sock" });
   });
 });
 

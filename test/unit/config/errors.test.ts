@@ -113,10 +113,7 @@ describe("one key", () => {
       "tiers: { 'a b': { default: true } }",
       '3:10: tiers["a b"]: "a b" is not a name: it has letters, digits, "_", "-" and ".", and begins with a letter or digit',
     ],
-    [
-      "alerts: { webhook: 'ftp://x' }",
-      "3:20: alerts.webhook: is not an http:// or https:// URL, or off",
-    ],
+    ["alerts: { webhook: 'ftp://x' }", "3:20: alerts.webhook: is not an http:// or https:// URL, or off"],
     [
       "__proto__: { a: 1 }",
       "3:1: __proto__: unknown key; known here: listeners, threads, trustedProxies, clientIpHeader, identity, tiers, limits, routes, pools, timeouts, shutdown, reload, state, pidFile, admin, log, alerts",

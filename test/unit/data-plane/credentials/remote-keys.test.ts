@@ -152,6 +152,7 @@ describe("a URL that does not answer", () => {
     answer = wrong;
     expect(await outcome(oldToken)).toBe(UNAVAILABLE);
     expect(health).toHaveLength(1);
+    expect(health.join()).not.toContain("html");
   });
 });
 
