@@ -1,5 +1,5 @@
-// A bounded queue of upgrades that wait: by tier priority, then by arrival. Pure: the owner brings the
-// clock, and decides when the next one may go.
+// A queue of upgrades that wait: by tier priority, then by arrival. Pure: the owner brings the clock and the
+// bound, and decides when the next one may go.
 
 import type { Priority } from "../config/schema-limits.ts";
 
@@ -46,11 +46,10 @@ export class WaitingRoom<Key, Item> {
     return null;
   }
 
-  /** Takes out the next in line that `mayGo` lets; null where there is none. */
-  next(mayGo: (item: Item) => boolean = () => true): { item: Item; enteredAtMs: number } | null {
+  /** Takes out the next in line; null where there is none. */
+  next(): { item: Item; enteredAtMs: number } | null {
     for (const priority of PRIORITIES) {
       for (const [key, waiting] of this.#lines[priority]) {
-        if (!mayGo(waiting.item)) continue;
         this.#lines[priority].delete(key);
         return waiting;
       }

@@ -249,8 +249,3 @@ export function takeBoth(first: Bucket, second: Bucket, n: number, nowNs: number
   first.refund(fromFirst - fromSecond);
   return fromSecond;
 }
-
-/** Reserves `n` tokens of each of two buckets; the longer wait is the one to keep. */
-export function reserveBoth(first: Bucket, second: Bucket, n: number, nowNs: number): number {
-  return Math.max(first.reserve(n, nowNs), second.reserve(n, nowNs));
-}

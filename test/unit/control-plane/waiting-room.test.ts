@@ -32,14 +32,6 @@ test("one that leaves is not served, and leaves once", () => {
   expect([room.next()?.item, room.next()?.item]).toEqual(["item a", "item c"]);
 });
 
-test("passes over those who may not go yet, and keeps their place", () => {
-  const room = new WaitingRoom<string, string>();
-  for (const key of ["a", "b"]) room.enter(key, key, { priority: "low", nowMs: 0, timeoutMs: 10 });
-  expect(room.next((item) => item === "b")?.item).toBe("b");
-  expect(room.next((item) => item === "b")).toBeNull();
-  expect(room.next()?.item).toBe("a");
-});
-
 test("takes out those whose time is up, and tells the next deadline", () => {
   const room = new WaitingRoom<string, string>();
   expect(room.nextDeadlineMs()).toBeNull();
