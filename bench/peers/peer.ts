@@ -1,8 +1,8 @@
 // What the bench needs to know of a competitor, and how it finds out whether it is installed.
 
-import { accessSync, constants, readFileSync } from "node:fs";
+import { readFileSync } from "node:fs";
 import { execFileSync } from "node:child_process";
-import { delimiter, join } from "node:path";
+import { findProgram } from "../../test/support/requirement.ts";
 
 interface Placement {
   /** The address that the peer must accept on: 127.0.0.1 and this port. */
@@ -34,8 +34,7 @@ export interface Peer {
 
 /** The first line of what a program on the PATH says about its version. */
 export function versionOf(program: string, ...args: string[]): string {
-  const path = (process.env["PATH"] ?? "").split(delimiter).map((directory) => join(directory, program));
-  if (!path.some(isExecutable)) throw new Error(`no ${program} on the PATH`);
+  if (findProgram([program]) === undefined) throw new Error(`no ${program} on the PATH`);
   // nginx writes to stderr.
   const said = execFileSync("sh", ["-c", '"$@" 2>&1', "sh", program, ...args], { encoding: "utf8" });
   return said.split("\n", 1)[0]?.trim() ?? "";
@@ -46,13 +45,4 @@ export function packageVersion(path: string): string {
   const version = /"version": "([^"]+)"/.exec(readFileSync(new URL(path, import.meta.url), "utf8"))?.[1];
   if (version === undefined) throw new Error(`no version in ${path}`);
   return version;
-}
-
-function isExecutable(path: string): boolean {
-  try {
-    accessSync(path, constants.X_OK);
-    return true;
-  } catch {
-    return false;
-  }
 }

@@ -5,7 +5,7 @@ import { describe, expect, test } from "vitest";
 
 import { cutAt, cuts, frameStream } from "../support/frame-stream.ts";
 import { encodeFrame, opcodes } from "../support/frames.ts";
-import { startLimited } from "../support/limited.ts";
+import { endByDrain, startLimited } from "../support/limited.ts";
 import { scrape, untilMetric } from "../support/metrics.ts";
 import { connectRaw, upgradeRequest } from "../support/raw-client.ts";
 import { accept, startScriptedBackend } from "../support/scripted-backend.ts";
@@ -138,12 +138,7 @@ describe("a client whose message waits", () => {
     await client.sendFrame(spec);
     expect(await backend.nextText()).toBe("first");
     await untilMetric(weir.adminUrl, 1, limited, { action: "delay" });
-    const drained = weir.weir.drain();
-    expect(await client.nextClose()).toEqual({ code: 1001, reason: "server shutting down" });
-    expect(await backend.nextClose()).toEqual({ code: 1001, reason: "" });
-    client.socket.destroy();
-    backend.socket.destroy();
-    await drained;
+    await endByDrain(weir, { client, backend });
   });
 
   test("costs no more memory than one read: the rest stays with the client", async () => {

@@ -4,9 +4,8 @@ import { describe, expect, test } from "vitest";
 
 import { cutAt, cuts } from "../support/frame-stream.ts";
 import { encodeFrame, type FrameSpec, opcodes } from "../support/frames.ts";
-import { type Limited, type Limits, startLimited } from "../support/limited.ts";
+import { endByDrain, type Limits, startLimited } from "../support/limited.ts";
 import { scrape, untilMetric } from "../support/metrics.ts";
-import type { RelayedPair } from "../support/relay.ts";
 
 const { text, binary, continuation, ping, pong, close } = opcodes;
 
@@ -109,7 +108,7 @@ describe("a message above the limit", () => {
     await client.write(encode([{ opcode: text, payload: "passes" }, ...frames]));
     expect(await backend.nextText()).toBe("passes");
     await untilMetric(weir.adminUrl, 1, "weir_messages_limited_total", dropped);
-    await endBothSides(weir, { client, backend });
+    await endByDrain(weir, { client, backend });
   });
 
   test("is dropped also where its end comes after its limit is lifted; the next one passes", async () => {
@@ -216,12 +215,3 @@ test("onExceed of the route wins over that of limits", async () => {
     "log",
   ]);
 });
-
-async function endBothSides(weir: Limited, { client, backend }: RelayedPair): Promise<void> {
-  const drained = weir.weir.drain();
-  expect(await client.nextClose()).toEqual({ code: 1001, reason: "server shutting down" });
-  expect(await backend.nextClose()).toEqual({ code: 1001, reason: "" });
-  client.socket.destroy();
-  backend.socket.destroy();
-  await drained;
-}

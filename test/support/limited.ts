@@ -1,5 +1,7 @@
 // A Weir that limits its users, between byte-exact ends: users and tiers are named by the headers of a
 // trusted peer, and a connection is opened for any of them.
+import { expect } from "vitest";
+
 import { openRaw, type UpgradeRequestOptions } from "./raw-client.ts";
 import type { RelayedPair } from "./relay.ts";
 import { accept, startScriptedBackend } from "./scripted-backend.ts";
@@ -66,4 +68,14 @@ export function limitedConfig(backends: readonly (string | Section)[], options: 
     pools: { chat: { healthCheck: "off", affinity: "off", ...options.pool, backends } },
     ...options.config,
   };
+}
+
+/** Weir drains: both ends of its one connection are told so, and that is the end of it. */
+export async function endByDrain({ weir }: StartedWeir, { client, backend }: RelayedPair): Promise<void> {
+  const drained = weir.drain();
+  expect(await client.nextClose()).toEqual({ code: 1001, reason: "server shutting down" });
+  expect(await backend.nextClose()).toEqual({ code: 1001, reason: "" });
+  client.socket.destroy();
+  backend.socket.destroy();
+  await drained;
 }
