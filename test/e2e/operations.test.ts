@@ -67,9 +67,10 @@ function selectorsOf(expr: string): Selector[] {
   );
 }
 
-/** Labels that an expression groups or joins by. */
-function groupingOf(expr: string): string[] {
-  return [...expr.matchAll(/\b(?:by|on) \(([^)]*)\)/g)].flatMap(([, list = ""]) => list.split(/,\s*/));
+/** Labels that an expression groups or joins by (`by|on`), or takes away (`without`). */
+function labelsAfter(words: "by|on" | "without", expr: string): string[] {
+  const lists = expr.matchAll(new RegExp(`\\b(?:${words}) \\(([^)]*)\\)`, "g"));
+  return [...lists].flatMap(([, list = ""]) => list.split(/,\s*/));
 }
 
 /** What is wrong with an expression, and with the labels that a text shows of its result. */
@@ -88,9 +89,11 @@ function faultsOf(expr: string, shown: readonly string[]): string[] {
       faults.push(...wanted.filter((one) => !values.has(one)).map((one) => `${label} is never ${one}`));
     }
   }
-  const grouping = groupingOf(expr);
-  faults.push(...grouping.filter((label) => !all.has(label)).map((label) => `nothing has ${label}`));
-  const left = /^(?:sum|min|max|histogram_quantile)\b/.test(expr) ? new Set(grouping) : all;
+  const [grouping, gone] = [labelsAfter("by|on", expr), labelsAfter("without", expr)];
+  const named = [...grouping, ...gone];
+  faults.push(...named.filter((label) => !all.has(label)).map((label) => `nothing has ${label}`));
+  const isGrouped = /^(?:sum|min|max|histogram_quantile)\b(?! without)/.test(expr);
+  const left = isGrouped ? new Set(grouping) : new Set([...all].filter((label) => !gone.includes(label)));
   faults.push(...shown.filter((label) => !left.has(label)).map((label) => `${label} is shown, and gone`));
   return faults;
 }
@@ -142,5 +145,7 @@ test("what is wrong with an expression is found", () => {
   expect(faultsOf('weir_health_state{state="fine"}', [])).toEqual(["state is never fine"]);
   expect(faultsOf("sum by (backend) (weir_users)", [])).toEqual(["nothing has backend"]);
   expect(faultsOf("sum by (pool) (weir_backend_up)", ["backend"])).toEqual(["backend is shown, and gone"]);
+  const without = "max without (state, side) (weir_backend_state)";
+  expect(faultsOf(without, ["state", "backend"])).toEqual(["nothing has side", "state is shown, and gone"]);
   expect(faultsOf("1 > 0", [])).toEqual(["names no metric"]);
 });
