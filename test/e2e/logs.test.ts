@@ -3,12 +3,17 @@ import { describe, expect, test } from "vitest";
 
 import { startInFrontOf } from "../support/start-in-front.ts";
 import type { StartedWeir } from "../support/start-weir.ts";
+import { untilEqual } from "../support/until.ts";
 
 interface Entry {
   readonly id: number;
   readonly time: string;
   readonly level: string;
   readonly message: string;
+}
+
+function isRefusal({ message }: { readonly message: string }): boolean {
+  return message === "request refused";
 }
 
 async function logs(weir: StartedWeir, query = ""): Promise<{ status: number; entries: Entry[] }> {
@@ -21,6 +26,7 @@ describe("GET /api/logs", () => {
   test("answers with the newest entries that fit level, text and limit, newest last", async () => {
     const weir = await startInFrontOf("ws://127.0.0.1:1");
     for (let i = 0; i < 3; i++) await fetch(`${weir.httpUrl}/x`, { headers: { "X-Test": "1" } });
+    await untilEqual("refusals in the log", 3, () => weir.log.entries.filter(isRefusal).length);
     const all = await logs(weir);
     expect(all.status).toBe(200);
     expect(all.entries.map(({ message }) => message)).toContain("started");
