@@ -23,12 +23,18 @@ export interface Finding {
   readonly at?: "key" | "value";
 }
 
-/** `FILE:LINE:COL: path.to.key: what is wrong`, with `warning: ` before the path of a warning. */
+/** What would break a line, or make a terminal show another one: keys and values may hold anything. */
+const BREAKING = /[\p{Cc}\p{Zl}\p{Zp}\p{Bidi_Control}]/gu;
+
+/** `FILE:LINE:COL: path.to.key: what is wrong`, with `warning: ` before the path of a warning. One line. */
 export function formatProblem(problem: Problem, severity: "error" | "warning" = "error"): string {
   const { file, line, column, path, message } = problem;
   const place = line === null ? file : `${file}:${line}:${column}`;
   const parts = [place, severity === "warning" ? "warning" : "", path, message];
-  return parts.filter((part) => part !== null && part !== "").join(": ");
+  return parts
+    .filter((part) => part !== null && part !== "")
+    .join(": ")
+    .replaceAll(BREAKING, (character) => `\\u${character.charCodeAt(0).toString(16).padStart(4, "0")}`);
 }
 
 /** `routes[0].match.host`, `tiers["a.b"]`. */

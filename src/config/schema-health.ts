@@ -35,11 +35,14 @@ const KEYS_OF_TYPE = {
   subprotocols: ["websocket"],
 } as const satisfies Record<string, readonly HealthCheckConfig["type"][]>;
 
+const notStatuses = isNot("a status or a range like 200-399");
+
+const statusText = parsed(parseStatusRanges, notStatuses, "statuses");
+
 const statusRanges = z
-  .union([
-    z.int().transform((status) => parseStatusRanges(String(status))),
-    parsed(parseStatusRanges, isNot("a status"), "statuses"),
-  ])
+  .union([z.int().transform(String).pipe(statusText), statusText], {
+    error: ({ input }) => notStatuses(input),
+  })
   .meta({ title: "statuses" });
 
 const fields = z.strictObject({
@@ -121,7 +124,7 @@ function parseStatusRanges(text: string): HealthCheckConfig["expect"] {
   return text.split(",").map((part) => {
     const [, first, last = first] = /^\s*([1-5]\d\d)\s*(?:-\s*([1-5]\d\d)\s*)?$/.exec(part) ?? [];
     const [min, max] = [Number(first), Number(last)];
-    if (!(min <= max)) throw new UnitError(`${describeValue(text)} is not a status or a range like 200-399`);
+    if (!(min <= max)) throw new UnitError(notStatuses(text));
     return { min, max };
   });
 }

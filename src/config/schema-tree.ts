@@ -21,9 +21,12 @@ export function schemaTree(): JsonSchema {
   return built;
 }
 
+let entries: readonly KeyEntry[] | undefined;
+
 /** Every key, in the order of the schema. */
-export function keyEntries(): KeyEntry[] {
-  return [...entriesBelow(schemaTree(), "")];
+export function keyEntries(): readonly KeyEntry[] {
+  entries ??= [...entriesBelow(schemaTree(), "")];
+  return entries;
 }
 
 /** The keys that a mapping may have; empty where any name may stand. */

@@ -19,6 +19,22 @@ function errorsOfLine(line: string): string[] {
   );
 }
 
+test.each(["99", "600", "99.5", "[200]", "true", '"200-x"', '"300-200"'])(
+  "%s is no status to expect",
+  (status) => {
+    const pool = `{ backends: ["ws://a"], healthCheck: { type: http, expect: ${status} } }`;
+    const [error, ...others] = errorsOf(`listeners: [":8080"]\npools: { chat: ${pool} }\n`);
+    expect(error).toMatch(/: pools\.chat\.healthCheck\.expect: .* is not a status or a range like 200-399$/);
+    expect(others).toEqual([]);
+  },
+);
+
+test("an error is one line, whatever its key holds", () => {
+  const [error] = errorsOf(`listeners: [":8080"]\n${POOLS}"a\\rb\\u2028\\e[31m": off\n`);
+  expect(error).toMatch(/^weir\.yaml:3:1: \S*a\S*rb\S*2028\S*\[31m\S*: unknown key/);
+  expect(error).not.toMatch(/[\p{Cc}\p{Zl}\p{Zp}]/u);
+});
+
 test("all errors come at once, in the order of the file", () => {
   const text = `# a comment
 listeners:
