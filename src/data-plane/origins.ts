@@ -71,8 +71,11 @@ function isSelf(origin: Origin, authority: string): boolean {
   return own !== null && own.host === origin.host && own.port === origin.port;
 }
 
+/** Visible ASCII without what ends a host, which a backslash does in browsers. They send other names as `xn--…`. */
+const ORIGIN = /^([a-z][a-z0-9+.-]*:)\/\/(\[[0-9a-f:.]+\]|[\w\-.~!$&'()*+;=]+)(?::(\d+))?$/i;
+
 function parseOrigin(text: string): Origin | null {
-  const match = /^([a-z][a-z0-9+.-]*:)\/\/(\[[0-9a-f:.]+\]|[^\s/?#@:,[\]]+)(?::(\d+))?$/i.exec(text);
+  const match = ORIGIN.exec(text);
   if (match === null) return null;
   const [, scheme = "", host = "", port = ""] = match;
   const lower = scheme.toLowerCase();

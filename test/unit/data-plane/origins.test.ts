@@ -71,6 +71,9 @@ describe("an origin that only looks like it is refused", () => {
     ["https://*.example.com", "https://evil.example?.example.com"],
     ["https://*.example.com", "https://evil.example:1.example.com"],
     ["https://*.example.com", "https://evil@a.example.com"],
+    ["https://*.example.com", "https://evil\\.example.com"],
+    ["https://*.example.com", "https://evil%2f.example.com"],
+    ["https://*.example.com", "https://a\u00ff.example.com"],
     ["http://[::1]", "http://::1"],
   ])("%s does not let %j in", (pattern, origin) => expect(allows([pattern], origin)).toBe(false));
 
