@@ -1,20 +1,11 @@
 // FrameScanner against the parser of `ws`, over random streams cut at random places: they must see
-// the same messages and refuse the same frames. Ours is stricter on minimal lengths, and lets through
-// the Close codes and payloads that `ws` checks.
+// the same messages and refuse the same frames, as far as ws-agreement.ts has it.
 
 import * as fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import { isValidCloseCode } from "../../src/ws/close.ts";
 import type { FrameScannerOptions } from "../../src/ws/frame-scanner.ts";
 import { encodeFrame, opcodes } from "../support/frames.ts";
-import {
-  type Boundaries,
-  cut,
-  cutIntoBytes,
-  type FrameRecord,
-  type MessageSeen,
-  recordFrames,
-} from "./frame-record.ts";
+import { type Boundaries, cut, cutIntoBytes, type FrameRecord, recordFrames } from "./frame-record.ts";
 import {
   brokenStream,
   closedStream,
@@ -24,7 +15,8 @@ import {
   type RandomStream,
   soundStream,
 } from "./frame-streams.ts";
-import { WsReceiver, type WsState } from "./ws-receiver.ts";
+import { askWs } from "./ws-agreement.ts";
+import { WsReceiver } from "./ws-receiver.ts";
 
 const anyStream = fc.oneof(soundStream, closedStream, brokenStream);
 
@@ -37,62 +29,11 @@ function record({ direction, frames }: RandomStream, cuts: readonly number[]): F
   return recordFrames(optionsFor(direction), cut(stream, offsetsOf(cuts, stream)));
 }
 
-/** Pieces of a stream for `ws` to read, the state it must be in after each, and what it must have seen. */
-interface Expectation {
-  readonly pieces: Buffer[];
-  readonly states: WsState[];
-  readonly messages: MessageSeen[];
-}
-
-/** What must be true of `ws` if our reading of the stream is right. */
-function expectationOf(stream: Buffer, { messages, forwarded, errorCode }: FrameRecord): Expectation {
-  const closeAt = messages.findIndex(({ type }) => type === "close");
-  const close = messages[closeAt];
-  if (close?.type === "close") {
-    // `ws` reads nothing after a Close, and checks it.
-    return isBadClose(close.payload)
-      ? { pieces: [stream], states: ["refused"], messages: messages.slice(0, closeAt) }
-      : { pieces: [stream], states: ["closed"], messages: messages.slice(0, closeAt + 1) };
-  }
-  const sound = stream.subarray(0, forwarded.length / 2);
-  const rest = stream.subarray(sound.length);
-  if (errorCode === null) {
-    return { pieces: [stream], states: [beginsOneByteClose(rest) ? "refused" : "open"], messages };
-  }
-  if (errorCode === "length_not_minimal") return { pieces: [sound], states: ["open"], messages };
-  // `ws` judges whole pieces of a header: its first two bytes, or those with the 64-bit length.
-  const proofLength = errorCode === "length_too_large" ? 10 : 2;
-  const proof = Buffer.concat([rest, Buffer.alloc(proofLength)]).subarray(0, proofLength);
-  return {
-    pieces: [sound, proof.subarray(0, -1), proof.subarray(-1)],
-    states: ["open", "open", "refused"],
-    messages,
-  };
-}
-
-/** In hex. */
-function isBadClose(payload: string): boolean {
-  return payload.length === 2 || (payload !== "" && !isValidCloseCode(parseInt(payload.slice(0, 4), 16)));
-}
-
-/** A Close of one byte, which `ws` refuses by its header already. */
-function beginsOneByteClose(bytes: Buffer): boolean {
-  return (
-    bytes.length > 1 && (bytes.readUInt8(0) & 0xf) === opcodes.close && (bytes.readUInt8(1) & 0x7f) === 1
-  );
-}
-
 async function compareWithWs(random: RandomStream, ours: number[], theirs: number[]): Promise<void> {
   const stream = Buffer.concat(random.frames);
-  const { pieces, states, messages } = expectationOf(stream, record(random, ours));
-  const receiver = new WsReceiver(random.direction);
-  const seenStates: WsState[] = [];
-  for (const piece of pieces) {
-    for (const chunk of cut(piece, offsetsOf(theirs, piece))) await receiver.write(chunk);
-    seenStates.push(receiver.state);
-  }
-  expect(seenStates).toEqual(states);
-  expect(receiver.messages).toEqual(messages);
+  const cutTheirs = (piece: Buffer): Buffer[] => cut(piece, offsetsOf(theirs, piece));
+  const { expected, seen } = await askWs(random.direction, stream, record(random, ours), cutTheirs);
+  expect(seen).toEqual(expected);
 }
 
 describe("FrameScanner and the parser of ws", () => {

@@ -1,0 +1,17 @@
+// The owner of a pipe that is told everything and does nothing about it.
+
+import type { PipeOwner } from "../../src/data-plane/pipe-owner.ts";
+
+export const nobody: PipeOwner = {
+  onCloseReceived() {},
+  onCloseSent() {},
+  onProtocolError() {},
+  onMessageTooBig() {},
+  onControlFlood() {},
+  onLimited() {},
+  onDelayed() {},
+  onRateExceeded() {},
+  onSourceEnd() {},
+  onSourceClosed() {},
+  onDrain() {},
+};
