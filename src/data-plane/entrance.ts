@@ -8,7 +8,7 @@ import { ignoreError } from "./ignore-error.ts";
 import type { ListenerTls } from "./listener-tls.ts";
 import { readProxyHeader } from "./proxy-header.ts";
 import type { Reporter } from "./reporter.ts";
-import { proxiedEndsOf, remoteAddressOf, setProxiedEnds } from "./socket-ends.ts";
+import { copyProxiedEnds, remoteAddressOf, setProxiedEnds } from "./socket-ends.ts";
 
 interface EntranceOptions {
   readonly reporter: Reporter;
@@ -77,7 +77,7 @@ export class Entrance {
     }
     readProxyHeader(socket, this.#settings.headerTimeoutMs, {
       read: (ends) => {
-        if (ends !== null) setProxiedEnds(socket, ends);
+        setProxiedEnds(socket, ends);
         const { tls } = this.#settings;
         if (tls === null) this.#pass(socket, socket);
         else tls.secure(socket);
@@ -92,8 +92,7 @@ export class Entrance {
 
   #onSecured(socket: TLSSocket): void {
     const accepted = socketBeneath(socket);
-    const ends = proxiedEndsOf(accepted);
-    if (ends !== undefined) setProxiedEnds(socket, ends);
+    copyProxiedEnds(accepted, socket);
     this.#pass(socket, accepted);
   }
 

@@ -9,7 +9,7 @@ import { clientAddress, plainAddress } from "./client-address.ts";
 import type { Proof } from "./credentials/credentials.ts";
 import type { NamedSource } from "./identity-sources.ts";
 import { ipUser, networkOf } from "./identity-value.ts";
-import { remoteAddressOf } from "./socket-ends.ts";
+import { isUnnamed, remoteAddressOf } from "./socket-ends.ts";
 import type { Settings } from "./settings.ts";
 
 /** What proxies usually add, whatever `clientIpHeader` is; the second is RFC 7239's. */
@@ -22,7 +22,7 @@ type PeerSocket = Partial<Pick<Socket, "remoteAddress" | "localAddress" | "destr
 export interface ClientPlace {
   /** The socket's peer, or whom a PROXY header names; empty for a client on a Unix socket. */
   readonly peer: string;
-  /** The peer is one of `trustedProxies`: what its headers say of the client is believed. */
+  /** The peer is one of `trustedProxies`, and speaks for a client that it can name: what its headers say of the client is believed. */
   readonly isPeerTrusted: boolean;
   /** The client's own address, past the trusted proxies in front. */
   readonly address: string;
@@ -47,7 +47,7 @@ export interface Client extends ClientPlace {
 export function locate(request: IncomingMessage, socket: PeerSocket, settings: Settings): ClientPlace {
   const peer = peerOf(socket);
   // A Unix socket can only be reached from this machine, by whom its file mode admits.
-  const isPeerTrusted = peer === "" || settings.trustedProxies.has(peer);
+  const isPeerTrusted = !isUnnamed(socket) && (peer === "" || settings.trustedProxies.has(peer));
   const forwarded = joinedHeader(request.rawHeaders, settings.config.clientIpHeader);
   const address =
     isPeerTrusted && forwarded !== undefined ? clientAddress(peer, forwarded, settings.trustedProxies) : peer;

@@ -6,12 +6,28 @@ import type { ProxiedEnds } from "../proxy-protocol.ts";
 /** Of sockets that came with a header which names a client. */
 const proxied = new WeakMap<object, ProxiedEnds>();
 
-export function setProxiedEnds(socket: Socket, ends: ProxiedEnds): void {
-  proxied.set(socket, ends);
+/** Those that came with a header which names none. */
+const unnamed = new WeakSet<object>();
+
+/** @param ends as the header names them; null: it names nobody */
+export function setProxiedEnds(socket: Socket, ends: ProxiedEnds | null): void {
+  if (ends === null) unnamed.add(socket);
+  else proxied.set(socket, ends);
+}
+
+/** What a header has said of the one holds for the other. */
+export function copyProxiedEnds(from: Socket, to: Socket): void {
+  const ends = proxied.get(from);
+  if (ends !== undefined || unnamed.has(from)) setProxiedEnds(to, ends ?? null);
 }
 
 export function proxiedEndsOf(socket: Socket): ProxiedEnds | undefined {
   return proxied.get(socket);
+}
+
+/** Behind its peer may be anybody, whatever the peer is. */
+export function isUnnamed(socket: object): boolean {
+  return unnamed.has(socket);
 }
 
 /** Undefined on a Unix socket, and once the socket is closed. */

@@ -105,11 +105,16 @@ describe("a PROXY header from a trusted proxy", () => {
     }
   });
 
-  test("that names nobody leaves the proxy as the client", async () => {
-    const weir = await start();
+  // What follows it may be anybody's words: who is behind the proxy must not be trusted as the proxy is.
+  test("that names nobody leaves the proxy as the client, and what that says of others is not believed", async () => {
+    const weir = await start({ identity: { user: [{ header: "x-user-id" }, "ip"] } });
+    const forged = ["X-Forwarded-For: 192.0.2.66", "X-User-Id: admin", "X-Request-Id: forged"];
     const unix = Buffer.concat([Buffer.from("0d0a0d0a000d0a515549540a213100d8", "hex"), Buffer.alloc(216)]);
     for (const bytes of ["PROXY UNKNOWN\r\n", buildProxyHeader(null), unix]) {
-      expect(await seenBehind(weir, bytes)).toMatchObject({ "x-weir-user": "ip:127.0.0.1" });
+      const seen = await seenBehind(weir, bytes, forged);
+      expect(seen).toMatchObject({ "x-weir-user": "ip:127.0.0.1", "x-forwarded-for": "127.0.0.1" });
+      expect(seen["x-user-id"]).toBeUndefined();
+      expect(seen["x-request-id"]).not.toBe("forged");
     }
   });
 
@@ -222,14 +227,21 @@ describe.skipIf(isMissing(openssl))("a PROXY header before TLS", () => {
         "x-forwarded-proto": "https",
       });
     }
-    const { socket: below } = await connectRaw(plain);
-    below.removeAllListeners("data");
-    below.write(header);
-    const secure = connectTls({ socket: below, ca, servername: "localhost" });
-    onCleanup("a TLS client", () => void secure.destroy());
-    const connection = new RawConnection(secure, { role: "client" });
-    await connection.write(header + upgradeRequest());
-    expect((await connection.readHead()).status).toBe(400);
+    const secureBehind = async (bytes: string): Promise<RawConnection> => {
+      const { socket: below } = await connectRaw(plain);
+      below.removeAllListeners("data");
+      below.write(bytes);
+      const secure = connectTls({ socket: below, ca, servername: "localhost" });
+      onCleanup("a TLS client", () => void secure.destroy());
+      return new RawConnection(secure, { role: "client" });
+    };
+    const twice = await secureBehind(header);
+    await twice.write(header + upgradeRequest());
+    expect((await twice.readHead()).status).toBe(400);
+    const nobody = await secureBehind("PROXY UNKNOWN\r\n");
+    await nobody.write(upgradeRequest({ lines: ["X-Forwarded-For: 192.0.2.66"] }));
+    expect((await nobody.readHead()).status).toBe(101);
+    expect(weir.backend.upgrades.at(-1)?.headers).toMatchObject({ "x-weir-user": "ip:127.0.0.1" });
     const garbage = await connectRaw(plain);
     await garbage.write(`${header}GET / HTTP/1.1\r\n\r\n`);
     await garbage.untilPeerState("fin").catch(() => garbage.untilPeerState("reset"));
