@@ -1,5 +1,6 @@
 // Weir's own life: the `timeouts`, `shutdown`, `reload`, `state`, `admin`, `log` and `alerts` sections.
 
+import { isIPv6 } from "node:net";
 import { z } from "zod";
 import { AddressError, isHostName } from "./addresses.ts";
 import type { BindAddress } from "./schema-listeners.ts";
@@ -196,8 +197,11 @@ export const stateSchema = offOr(
     "Affinity, bans and hand-set backend states that survive a restart. Example: { file: weir-state.json }.",
   );
 
+/** An IPv6 address has brackets, as in a Host. */
 const hostName = parsed(
   (host) => {
+    const address = host.replace(/^\[(.*)\]$/, "$1");
+    if (isIPv6(address)) return `[${address.toLowerCase()}]`;
     if (!isHostName(host))
       throw new AddressError(`${describeValue(host)} is not a host name (without scheme and port)`);
     return host.toLowerCase();
@@ -219,7 +223,7 @@ const admin = z.strictObject({
     .array(hostName)
     .prefault([])
     .describe(
-      "Names under which the admin server may be asked besides loopback ones (against DNS rebinding).",
+      "Names and addresses under which the admin server may be asked besides loopback ones (against DNS rebinding).",
     ),
   anonymous: z
     .array(z.enum(["metrics"]))

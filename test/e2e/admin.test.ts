@@ -117,7 +117,7 @@ describe("a foreign Host", () => {
   });
 
   test("is no loopback name and none of admin.hosts", async () => {
-    const weir = await startAdmin({ hosts: ["weir.internal"] });
+    const weir = await startAdmin({ hosts: ["weir.internal", "10.0.0.5", "fd00::5"] });
     const hosts = [
       "localhost",
       "LOCALHOST:1",
@@ -126,6 +126,8 @@ describe("a foreign Host", () => {
       "[::1]",
       "[::1]:9347",
       "Weir.Internal",
+      "10.0.0.5:9347",
+      "[FD00::5]:9347",
     ];
     for (const host of hosts) {
       expect.soft([host, (await ask(weir, "/metrics", [`Host: ${host}`])).status]).toEqual([host, 200]);

@@ -240,11 +240,11 @@ describe("derived values", () => {
   test("names and patterns are lower case, prefixes without their last slash", () => {
     const { routes, admin, clientIpHeader } = loadWith(
       `clientIpHeader: X-Real-IP
-admin: { hosts: [Weir.Internal] }
+admin: { hosts: [Weir.Internal, 10.0.0.5, "FD00::5", "[fd00::6]"] }
 routes: [{ pool: chat, origins: ["https://Example.com", self], stripPrefix: /chat/, headers: { set: { X-A: b }, remove: [X-C] } }]`,
     );
     expect(clientIpHeader).toBe("x-real-ip");
-    expect(admin?.hosts).toEqual(["weir.internal"]);
+    expect(admin?.hosts).toEqual(["weir.internal", "10.0.0.5", "[fd00::5]", "[fd00::6]"]);
     expect(routes[0]).toMatchObject({
       origins: ["https://example.com", "self"],
       stripPrefix: "/chat",
