@@ -32,8 +32,11 @@ export const editableHeader = headerName().refine((name) => !OWN_HEADERS.has(nam
 });
 
 export const closeCode = z
-  .union([z.literal("none"), integer(1000, 4999)])
-  .refine((code) => code === "none" || isSendableCloseCode(code), {
+  .union([z.literal("none"), integer(1000, 4999)], {
+    error: ({ input }) => `${describeValue(input)} is not a close code: write one from 1000 to 4999, or none`,
+  })
+  // What is out of bounds was told so already.
+  .refine((code) => code === "none" || code < 1000 || code > 4999 || isSendableCloseCode(code), {
     error: ({ input }) =>
       `${describeValue(input)} cannot be sent: 1000 to 1003, 1007 to 1014 and 3000 to 4999 can, or none`,
   });

@@ -33,6 +33,7 @@ export function checkLoaded(loaded: LoadResult, lines: number | null): void {
 function checkProblem(problem: Parameters<typeof formatProblem>[0], lines: number | null): void {
   const { line, column, message } = problem;
   assert(message !== "", "a problem that says nothing");
+  assert(!/Invalid input|\[object/.test(message), `a problem that nobody has words for: ${message}`);
   assert(!/[\r\n]/.test(formatProblem(problem)), `a problem of several lines: ${formatProblem(problem)}`);
   if (lines === null || problem.file !== FUZZED_FILE) return;
   assert(line !== null && line >= 1 && line <= lines, `line ${line} of ${lines}`);

@@ -17,11 +17,11 @@ export function readSeeds(name: string): { readonly seeds: Buffer[]; readonly wo
   };
 }
 
-/** The documents of a YAML file. */
-export function readDocuments(name: string): Buffer[] {
-  return readText(`${name}.yaml`)
-    .split(/^---\n/m)
-    .map((text) => Buffer.from(text));
+/** Small configurations, and one with every key. */
+export function readConfigurations(): Buffer[] {
+  const everyKey = readFileSync(new URL("../unit/config/every-key.yaml", import.meta.url), "utf8");
+  const small = readText("configuration.yaml").split(/^---\n/m);
+  return [everyKey, ...small].map((text) => Buffer.from(text));
 }
 
 function readLines(lines: string): Buffer[] {

@@ -4,7 +4,7 @@ import { parse } from "yaml";
 import { parseConfig } from "../../../src/config/load.ts";
 import { checkLoaded } from "../configuration-laws.ts";
 import type { Random } from "../random.ts";
-import { readDocuments } from "../seeds.ts";
+import { readConfigurations } from "../seeds.ts";
 import type { FuzzTarget } from "../target.ts";
 
 /** What no text can hold, and what is taken for something else. */
@@ -42,7 +42,7 @@ const KEYS = ["__proto__", "constructor", "toString", "length", "0", "", "a\nb",
 
 export const target: FuzzTarget = { seeds: [Buffer.alloc(0)], words: [], run };
 
-const VALUES = readDocuments("configuration").map((text): unknown => parse(text.toString()));
+const VALUES = readConfigurations().map((text): unknown => parse(text.toString()));
 
 /** The seeds are values, and so are the wounds: the bytes of the input mean nothing. */
 function run(_input: Buffer, random: Random): void {

@@ -3,7 +3,7 @@
 
 import { loadConfig } from "../../../src/config/load.ts";
 import { checkLoaded, FUZZED_FILE } from "../configuration-laws.ts";
-import { readDocuments, readSeeds } from "../seeds.ts";
+import { readConfigurations, readSeeds } from "../seeds.ts";
 import type { FuzzTarget } from "../target.ts";
 
 const FILES: Readonly<Record<string, string>> = {
@@ -14,7 +14,7 @@ const FILES: Readonly<Record<string, string>> = {
 const ENV = { SECRET: "a secret of at least thirty-two bytes", NAME: "name" };
 
 export const target: FuzzTarget = {
-  seeds: readDocuments("configuration"),
+  seeds: readConfigurations(),
   words: readSeeds("configuration-words").words,
   isText: true,
   run,

@@ -7,8 +7,11 @@ import { cut, recordFrames } from "../../conformance/frame-record.ts";
 import type { Direction } from "../../conformance/frame-streams.ts";
 import { askWs } from "../../conformance/ws-agreement.ts";
 import { FakeSocket } from "../../support/fake-socket.ts";
+import type { GateLimits } from "../../../src/data-plane/message-gate.ts";
 import { Pipe } from "../../../src/data-plane/pipe.ts";
+import { Bucket, BucketCells, BYTES_PER_CELL } from "../../../src/shared-memory/gcra.ts";
 import { buildCloseFrame, buildFrame } from "../../../src/ws/frame-builder.ts";
+import type { FrameScannerOptions } from "../../../src/ws/frame-scanner.ts";
 import { Opcode, ReservedBits } from "../../../src/ws/protocol.ts";
 import { nobody } from "../nobody.ts";
 import type { Random } from "../random.ts";
@@ -17,6 +20,10 @@ import type { FuzzTarget } from "../target.ts";
 
 /** No mutation makes these by chance. */
 const OUR_PAYLOAD = Buffer.from("a frame of Weir's, known by this");
+
+/** Messages that pass before others are dropped, all at one moment. */
+const BURST = 2;
+const NOW_NS = 1e12;
 
 export const target: FuzzTarget = { ...readSeeds("frames"), run };
 
@@ -33,6 +40,7 @@ async function run(stream: Buffer, random: Random): Promise<void> {
   const { seen, expected } = await askWs(direction, copy, record, (piece) => cutAnywhere(piece, random));
   assert.deepEqual(seen, expected, "ws sees something else");
   checkPipe(chunks, record, { ...options, random });
+  checkDropping(chunks, record, options);
 }
 
 function checkForwarded(stream: Buffer, { forwarded, errorCode, carryLength }: FrameRecord): void {
@@ -46,12 +54,10 @@ function checkForwarded(stream: Buffer, { forwarded, errorCode, carryLength }: F
 function checkPipe(
   chunks: readonly Buffer[],
   record: FrameRecord,
-  { masked, reservedBits, random }: { masked: boolean; reservedBits: number; random: Random },
+  { masked, reservedBits, random }: FrameScannerOptions & { readonly random: Random },
 ): void {
   const sink = new FakeSocket();
-  const counters = { cells: new Float64Array(2), messages: 0, bytes: 1 };
-  const sockets = { source: new FakeSocket().asSocket, sink: sink.asSocket };
-  const pipe = new Pipe({ owner: nobody, ...sockets, masked, reservedBits, counters });
+  const pipe = pipeInto(sink, { masked, reservedBits });
   const maskingKey = masked ? Buffer.alloc(4) : null;
   const ours = {
     ping: buildFrame({ opcode: Opcode.ping, payload: OUR_PAYLOAD, maskingKey }),
@@ -71,6 +77,12 @@ function checkPipe(
   const written = Buffer.concat(sink.written);
   if (interruption === "none") checkPassedOn(written, record);
   else checkInterrupted(written, record, { ours: ours[interruption], interruption });
+}
+
+function pipeInto(sink: FakeSocket, options: FrameScannerOptions): Pipe {
+  const counters = { cells: new Float64Array(2), messages: 0, bytes: 1 };
+  const sockets = { source: new FakeSocket().asSocket, sink: sink.asSocket };
+  return new Pipe({ owner: nobody, ...sockets, ...options, counters });
 }
 
 function checkPassedOn(written: Buffer, record: FrameRecord): void {
@@ -96,6 +108,35 @@ function checkInterrupted(
   } else {
     assert.equal(theirs.toString("hex"), came, "other bytes reach the sink than came");
   }
+}
+
+/** Of the messages above the burst not a byte goes on, and of all else every one. */
+function checkDropping(chunks: readonly Buffer[], record: FrameRecord, options: FrameScannerOptions): void {
+  const sink = new FakeSocket();
+  const pipe = pipeInto(sink, options);
+  const cells = new BucketCells(new SharedArrayBuffer(BYTES_PER_CELL));
+  const messages: GateLimits = {
+    messages: [new Bucket(cells, 0, { rate: 1, burst: BURST })],
+    names: ["tier"],
+    bytes: null,
+    onExceed: "drop",
+    maxDelayMs: 1,
+  };
+  pipe.limit({ messages, maxMessageBytes: Number.POSITIVE_INFINITY, controlFrames: null }, () => NOW_NS);
+  for (const chunk of chunks) pipe.onData(chunk);
+  const came = passable(record);
+  let expected = "";
+  let begun = 0;
+  for (const [index, { start, opcode, isMessageStart }] of record.frames.entries()) {
+    if (isMessageStart) begun += 1;
+    const end = record.frames[index + 1]?.start ?? Number.POSITIVE_INFINITY;
+    if (opcode >= Opcode.close || begun <= BURST) expected += came.slice(2 * start, 2 * end);
+  }
+  assert.equal(
+    Buffer.concat(sink.written).toString("hex"),
+    expected,
+    "other messages are dropped than those",
+  );
 }
 
 /** A frame of ours that never found its place: all of theirs is there, or what was in flight for a Close. */
