@@ -23,6 +23,8 @@ const POLL_INTERVAL_MS = 20;
 interface Arriving {
   readonly config: Config;
   readonly takesOver: boolean;
+  /** Tells it to end, and to leave a running Weir in its place as long as that can be. */
+  readonly ending: AbortSignal;
   /** What its certificates and keys hold. */
   readonly files: TlsFiles;
   readonly log: Log;
@@ -82,19 +84,28 @@ async function arriveBeside(arriving: Arriving, predecessor: Predecessor): Promi
   log.info("taking over from a running Weir", { pid: predecessor.pid });
   await logRequestMigration(log);
   if (pidFile !== null) await incumbent.prepare(pidFile);
-  await untilSo(() => fleet.isFirstRoundOver, MAX_FIRST_ROUND_MS);
+  await untilSo(() => arriving.ending.aborted || fleet.isFirstRoundOver, MAX_FIRST_ROUND_MS);
   const mustWait = config.admin !== null && predecessor.administers(config.admin.bind);
   let admin = mustWait ? null : ((await arriving.admin?.listen()) ?? null);
   heldMessages.hold();
   const listeners = await workers.listen((bind) => predecessor.serves(bind));
+  assertWanted(arriving, predecessor);
   await predecessor.begin();
   if (mustWait) admin = (await arriving.admin?.listen()) ?? null;
   await inheritState(arriving, predecessor);
+  // From here on its paths are this one's, and nobody would give them back.
+  assertWanted(arriving, predecessor);
   if (pidFile !== null) await incumbent.assume();
   await workers.publish();
   heldMessages.release();
   predecessor.dismiss();
   return { listeners, admin };
+}
+
+/** Throws FatalError (exit code 0): to end after the old one has been sent away would leave nobody. */
+function assertWanted({ ending }: Arriving, { pid }: Predecessor): void {
+  if (!ending.aborted) return;
+  throw new FatalError(`told to end before it took over: the Weir with pid ${pid} goes on`, ExitCode.ok);
 }
 
 /** What is not handed over, the state file may know: its word is as old as its last minute. */

@@ -2,6 +2,7 @@
 // The command line: reads arguments and files, prints, wires signals, sets exit codes. Each command loads
 // what it needs and no more, so that those of every day are quick.
 
+import { once } from "node:events";
 import process from "node:process";
 import { type Command, type ConfigSource, parseCommandLine, UsageError } from "./command-line.ts";
 import type { RemoteCommand } from "./commands/remote-command.ts";
@@ -91,7 +92,7 @@ async function run({ source, takesOver }: Extract<Command, { name: "run" }>): Pr
     else void reloader.reload();
   });
   const reloads = reloader === null ? {} : { reloads: reloader };
-  const weir = await start(loaded.config, { log, takesOver, ...reloads });
+  const weir = await start(loaded.config, { log, takesOver, ending, ...reloads });
   reloader?.begin(weir, loaded.files);
 
   // In one piece: who has read of the listeners has read of the admin server.
@@ -100,7 +101,7 @@ async function run({ source, takesOver }: Extract<Command, { name: "run" }>): Pr
   if (admin !== null) lines.push(`admin on ${admin}\n`);
   process.stdout.write(lines.join(""));
   // A drain that the admin API was asked for ends the process as well; a first signal then waits for it.
-  await Promise.race([ending, weir.drainBegun]);
+  await Promise.race([aborted(ending), weir.drainBegun]);
   reloader?.close();
   await weir.close();
   log.flush();
@@ -129,23 +130,25 @@ async function demo({ port, adminPort }: Extract<Command, { name: "demo" }>): Pr
   const { runDemo } = await import("./demo/demo.ts");
   const ending = onFirstSignal(["SIGTERM", "SIGINT", "SIGHUP"]);
   const running = await runDemo({ port, adminPort });
-  await Promise.race([ending, running.drainBegun]);
+  await Promise.race([aborted(ending), running.drainBegun]);
   await running.close();
   process.exit(ExitCode.ok);
 }
 
-/** Resolves at the first of the signals, which may come while Weir still starts; a second one exits at once. */
-async function onFirstSignal(signals: readonly EndingSignal[]): Promise<void> {
-  const { promise, resolve } = Promise.withResolvers<void>();
-  let isEnding = false;
+/** Aborted at the first of the signals, which may come while Weir still starts; a second one exits at once. */
+function onFirstSignal(signals: readonly EndingSignal[]): AbortSignal {
+  const ending = new AbortController();
   for (const signal of signals) {
     process.on(signal, () => {
-      if (isEnding) process.exit(EXIT_CODE_OF_SIGNAL[signal]);
-      isEnding = true;
-      resolve();
+      if (ending.signal.aborted) process.exit(EXIT_CODE_OF_SIGNAL[signal]);
+      ending.abort();
     });
   }
-  await promise;
+  return ending.signal;
+}
+
+async function aborted(signal: AbortSignal): Promise<void> {
+  if (!signal.aborted) await once(signal, "abort");
 }
 
 function printWarnings(warnings: readonly Problem[]): void {

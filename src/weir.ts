@@ -25,6 +25,8 @@ export interface StartOptions {
   readonly reloads?: Reloads;
   /** Replaces the running Weir of `pidFile`, if there is one. */
   readonly takesOver?: boolean;
+  /** Once it is aborted, a running Weir is not replaced any more: `start` throws FatalError, exit code 0. */
+  readonly ending?: AbortSignal;
 }
 
 /** Of a Weir whose configuration is plain data. */
@@ -88,7 +90,7 @@ export class Weir {
     const weir = new Weir(config, remembering, options.reloads ?? null);
     weir.#source = options.source ?? null;
     try {
-      await weir.#start(options.takesOver === true);
+      await weir.#start(options.takesOver === true, options.ending ?? new AbortController().signal);
     } catch (error) {
       await weir.#stop();
       throw error;
@@ -169,7 +171,7 @@ export class Weir {
     await this.#closed;
   }
 
-  async #start(takesOver: boolean): Promise<void> {
+  async #start(takesOver: boolean, ending: AbortSignal): Promise<void> {
     const { config } = this;
     const { workers, fleet, admin, incumbent, heldMessages, stateFile, state } = this.#parts;
     const { files } = this.#parts.config;
@@ -180,6 +182,7 @@ export class Weir {
       config,
       files,
       takesOver,
+      ending,
       log: this.#log,
       workers,
       fleet,

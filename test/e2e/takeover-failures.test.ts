@@ -4,15 +4,23 @@ import { spawn as spawnProcess } from "node:child_process";
 import { existsSync } from "node:fs";
 import { mkdir, readFile, rename, writeFile } from "node:fs/promises";
 import { createServer } from "node:http";
-import { type AddressInfo } from "node:net";
+import { type AddressInfo, createServer as createSilentServer } from "node:net";
 import { join } from "node:path";
+import process from "node:process";
 import { describe, expect, test } from "vitest";
 
 import { onCleanup } from "../support/cleanup.ts";
 import { ask } from "../support/http-client.ts";
 import { openRaw } from "../support/raw-client.ts";
 import type { SpawnedWeir } from "../support/spawn-weir.ts";
-import { addressesOf, openAs, setUpTakeover, type TakeoverSetup, talkTo } from "../support/takeover.ts";
+import {
+  addressesOf,
+  openAs,
+  playOldWeir,
+  setUpTakeover,
+  type TakeoverSetup,
+  talkTo,
+} from "../support/takeover.ts";
 import { until, untilEqual } from "../support/until.ts";
 import type { WsClient } from "../support/ws-client.ts";
 
@@ -88,6 +96,59 @@ describe("a new process that fails leaves the old one as if nothing had happened
     young.leave();
     await old.untilPrinted(/the process that was to take over is gone/);
     await expectUntouched(setup, old, before);
+  });
+
+  test("as it dies and pidFile cannot be written any more: the admin server is back all the same", async () => {
+    const setup = await setUpTakeover();
+    const home = join(setup.folder, "run");
+    await mkdir(home);
+    const pidFile = join(home, "weir.pid");
+    const old = await setup.start({ pidFile });
+    const young = await talkTo(pidFile);
+    young.say(hello);
+    await young.hear();
+    young.say("begin");
+    expect(await young.hear()).toBe("yielded");
+    await rename(home, join(setup.folder, "gone"));
+    young.leave();
+    await until("the admin server answers", async () => (await ask(`${old.adminUrl}/readyz`)).status === 200);
+    await old.untilPrinted(/pidFile: .* cannot be written: ENOENT/);
+    await openAs(old, "bob");
+  });
+
+  test("as it is told to end while it waits for its first health checks", async () => {
+    const setup = await setUpTakeover();
+    const old = await setup.start();
+    const before = await openAs(old, "ann");
+    // Accepts, and says nothing: the first check is not over before the test is.
+    const silent = createSilentServer((socket) => void socket.on("error", () => {}).resume());
+    await new Promise<void>((resolve) => silent.listen(0, "127.0.0.1", resolve));
+    onCleanup("a backend that says nothing", () => void silent.close());
+    const { port } = silent.address() as AddressInfo;
+    const healthCheck = { type: "http", path: "/", interval: "60s", timeout: "60s" };
+    const pools = { chat: { healthCheck, backends: [`ws://127.0.0.1:${port}`] } };
+    const young = await setup.spawn({ ...addressesOf(old), pools }, ["--takeover"]);
+    await young.untilPrinted(/taking over from a running Weir/);
+    young.signal("SIGTERM");
+    expect(await young.exited()).toEqual({ code: 0, signal: null });
+    expect(young.stderr).toContain(`the Weir with pid ${old.process.pid} goes on`);
+    expect(old.stdout).not.toContain("another process takes over");
+    await expectUntouched(setup, old, before);
+  });
+
+  test("as it is told to end while it waits for the state", async () => {
+    const { pidFile, spawn } = await setUpTakeover();
+    const { talk } = await playOldWeir(pidFile);
+    const young = await spawn({}, ["--takeover"]);
+    const old = await talk;
+    await old.hear();
+    old.say({ pid: process.pid, listeners: [], admin: null });
+    expect(await old.hear()).toBe("begin");
+    young.signal("SIGTERM");
+    // It says no "done", and its pid is not in the file.
+    expect(await old.hear()).toBeUndefined();
+    expect(await young.exited()).toEqual({ code: 0, signal: null });
+    expect(await pidIn(pidFile)).toBe(process.pid);
   });
 
   test("as it does not understand what it hears, or is not understood", async () => {

@@ -177,15 +177,26 @@ export class Incumbent {
   }
 
   async #goOn(pid: number): Promise<void> {
-    const { log, takeBack } = this.#options;
+    const { log } = this.#options;
     log.warn("the process that was to take over is gone; this one goes on", { pid });
-    if (this.#pidFile === null) return;
-    await this.prepare(this.#pidFile.path);
+    const path = this.#pidFile?.path;
+    if (path === undefined) return;
+    // Each whatever becomes of the other: pidFile's folder may be full, or the address somebody's.
+    for (const outcome of await Promise.allSettled([this.#takeBack(), this.#takePidFileBack(path)])) {
+      if (outcome.status === "rejected") log.error("takeover failed", { error: String(outcome.reason) });
+    }
+  }
+
+  async #takePidFileBack(path: string): Promise<void> {
+    await this.prepare(path);
     await this.assume();
+  }
+
+  async #takeBack(): Promise<void> {
     // The system may still be clearing up behind the other one.
-    for (let tries = 1; ; tries += 1) {
+    for (let tries = 1; this.#pidFile !== null; tries += 1) {
       try {
-        return await takeBack();
+        return await this.#options.takeBack();
       } catch (error) {
         if (tries === TAKE_BACK_TRIES) throw error;
         await new Promise((resolve) => setTimeout(resolve, TAKE_BACK_INTERVAL_MS));
