@@ -12,7 +12,7 @@ import { Pipe } from "../../../src/data-plane/pipe.ts";
 import { Bucket, BucketCells, BYTES_PER_CELL } from "../../../src/shared-memory/gcra.ts";
 import { buildCloseFrame, buildFrame } from "../../../src/ws/frame-builder.ts";
 import type { FrameScannerOptions } from "../../../src/ws/frame-scanner.ts";
-import { Opcode, ReservedBits } from "../../../src/ws/protocol.ts";
+import { MASK_BIT, Opcode, ReservedBits } from "../../../src/ws/protocol.ts";
 import { nobody } from "../nobody.ts";
 import type { Random } from "../random.ts";
 import { readSeeds } from "../seeds.ts";
@@ -28,7 +28,12 @@ const NOW_NS = 1e12;
 export const target: FuzzTarget = { ...readSeeds("frames"), run };
 
 async function run(stream: Buffer, random: Random): Promise<void> {
-  const direction: Direction = { masked: random.oneIn(2), deflate: random.oneIn(3) };
+  // As the first frame is, mostly: in the other direction it would be the last one.
+  const isFirstMasked = ((stream[1] ?? 0) & MASK_BIT) !== 0;
+  const direction: Direction = {
+    masked: random.oneIn(8) ? !isFirstMasked : isFirstMasked,
+    deflate: random.oneIn(3),
+  };
   const reservedBits = direction.deflate ? ReservedBits.rsv1 : ReservedBits.none;
   const options = { masked: direction.masked, reservedBits };
   const chunks = cutAnywhere(stream, random);
