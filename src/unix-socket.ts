@@ -6,9 +6,13 @@ import { randomBytes } from "node:crypto";
 import { chmod, lstat, rename, unlink } from "node:fs/promises";
 import net from "node:net";
 import { dirname, join } from "node:path";
+import process from "node:process";
+import { isMainThread } from "node:worker_threads";
 
 /** Random bytes in the name that a socket is bound under; with them it is shorter than most names. */
 const NAME_BYTES = 6;
+
+const ALL_PERMISSIONS = 0o777;
 
 export interface UnixSocket {
   /** Gives it its path, once, in place of whoever has that now. Rejects with an error of the file system. */
@@ -32,13 +36,7 @@ export async function listenFor(server: net.Server, path: string, mode?: number)
     throw Object.assign(new Error(`EEXIST: ${path} is not a socket`), { code: "EEXIST" });
   }
   const bound = join(dirname(path), `.${randomBytes(NAME_BYTES).toString("base64url")}`);
-  await new Promise<void>((resolve, reject) => {
-    server.once("error", reject);
-    server.listen({ path: bound, exclusive: true }, () => {
-      server.off("error", reject);
-      resolve();
-    });
-  });
+  await bind(server, bound, mode);
   try {
     if (mode !== undefined) await chmod(bound, mode);
     const { dev, ino } = await lstat(bound);
@@ -61,6 +59,23 @@ export async function listenFor(server: net.Server, path: string, mode?: number)
     server.close();
     throw error;
   }
+}
+
+async function bind(server: net.Server, path: string, mode: number | undefined): Promise<void> {
+  // Who connects before the mode is set would stay connected. It is the process's: a thread cannot mask.
+  const umask = mode !== undefined && isMainThread ? process.umask(ALL_PERMISSIONS & ~mode) : null;
+  const { promise, resolve, reject } = Promise.withResolvers<void>();
+  server.once("error", reject);
+  try {
+    // Binds before it returns, or never.
+    server.listen({ path, exclusive: true }, () => {
+      server.off("error", reject);
+      resolve();
+    });
+  } finally {
+    if (umask !== null) process.umask(umask);
+  }
+  await promise;
 }
 
 /** `listenFor`, and `publish` at once. */

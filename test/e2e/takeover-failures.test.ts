@@ -191,6 +191,18 @@ describe("a new process that fails leaves the old one as if nothing had happened
   });
 });
 
+test("an old process that hangs is not replaced, and goes on once it can", async () => {
+  const setup = await setUpTakeover();
+  const old = await setup.start();
+  const before = await openAs(old, "ann");
+  old.signal("SIGSTOP");
+  const young = await setup.spawn(addressesOf(old), ["--takeover"]);
+  expect((await young.exited()).code).toBe(71);
+  expect(young.stdout).toContain(`the Weir with pid ${old.process.pid} does not answer`);
+  old.signal("SIGCONT");
+  await expectUntouched(setup, old, before);
+});
+
 test("SIGTERM in the middle of a takeover ends the old process as ever, and its pidFile with it", async () => {
   const setup = await setUpTakeover();
   const old = await setup.start();

@@ -1,8 +1,9 @@
 // A path that servers hand to one another: always somebody's, and removed by nobody else.
-import { existsSync } from "node:fs";
+import { existsSync, readdirSync, statSync } from "node:fs";
 import { readdir, readFile, stat, writeFile } from "node:fs/promises";
 import { createServer, type Server } from "node:net";
 import { dirname, join } from "node:path";
+import process from "node:process";
 import { expect, test } from "vitest";
 
 import { isServed, listenAtPath, listenFor } from "../../src/unix-socket.ts";
@@ -59,6 +60,16 @@ test("what is left of a crash is replaced, what is no socket is not", async () =
 
 test("a mode keeps others out from the beginning", async () => {
   const path = await pathIn();
-  await listenAtPath(newServer(), path, 0o600);
+  const umask = process.umask(0);
+  onCleanup("the umask", () => void process.umask(umask));
+  const server = newServer();
+  const modes: number[] = [];
+  server.once("listening", () => {
+    for (const name of readdirSync(dirname(path)))
+      modes.push(statSync(join(dirname(path), name)).mode & 0o777);
+  });
+  await listenAtPath(server, path, 0o600);
+  expect(modes).toEqual([0o600]);
   expect((await stat(path)).mode & 0o777).toBe(0o600);
+  expect(process.umask()).toBe(0);
 });
