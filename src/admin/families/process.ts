@@ -24,9 +24,15 @@ export interface ProcessSources {
 const OPEN_FILES = "process_open_fds";
 const OPEN_FILES_FOLDER = "/proc/self/fd";
 
+/** The library's own 10 ms would wake an idle process a hundred times a second. */
+const EVENT_LOOP_PRECISION_MS = 100;
+
 /** Of the main thread: the threads share one process, and each has an event loop and a heap of its own. */
 export function collectProcessMetrics(registry: prometheus.Registry): void {
-  prometheus.collectDefaultMetrics({ register: registry });
+  prometheus.collectDefaultMetrics({
+    register: registry,
+    eventLoopMonitoringPrecision: EVENT_LOOP_PRECISION_MS,
+  });
   if (registry.getSingleMetric(OPEN_FILES) === undefined) return;
   // The library's own reads a folder of 18 000 files at once, and holds everything else up meanwhile.
   registry.removeSingleMetric(OPEN_FILES);
