@@ -25,9 +25,9 @@ export const SCRAPE_ROWS: readonly SoloRow[] = [
       { key: "scrapeMs", title: "ms until answered", isCompared: false },
       { key: "kib", title: "KiB", isCompared: false },
       { key: "beforeP99Ms", title: "p99 of upgrades in ms, no scrape", isCompared: false },
-      { key: "duringP99Ms", title: "one scrape after the other", isCompared: false },
+      { key: "duringP99Ms", title: "with scrapes", isCompared: false },
       { key: "beforeMaxMs", title: "slowest upgrade in ms, no scrape", isCompared: false },
-      { key: "duringMaxMs", title: "one scrape after the other", isCompared: false },
+      { key: "duringMaxMs", title: "with scrapes", isCompared: false },
       { key: "addedMs", title: "added", isCompared: false },
       { key: "waitedMs", title: "ms without a core, scrapes", isCompared: false },
     ],
@@ -67,7 +67,7 @@ async function measure(rig: Rig, scale: Scale, backends: number): Promise<Sample
   const before = flawless(await upgrades.command({ kind: "mark" }));
   const { waitedNs } = rig.weir.use();
   const endMs = performance.now() + scale.windowMs;
-  while (performance.now() < endMs) await scrape(rig, backends);
+  while (performance.now() < endMs) await scrapeInTurn(rig, backends);
   const during = flawless(await upgrades.command({ kind: "mark" }));
   const waitedMs = (rig.weir.use().waitedNs - waitedNs) / NS_PER_MS;
   await upgrades.command({ kind: "stop" });
@@ -91,11 +91,9 @@ async function measureCost(rig: Rig, scale: Scale, backends: number): Promise<Sa
   let bytes = 0;
   const busyNs = await mainThreadNs(rig, async () => {
     for (let i = 0; i < scrapes; i++) {
-      const startedAtMs = performance.now();
-      bytes = await scrape(rig, backends);
-      const tookMs = performance.now() - startedAtMs;
-      scrapeMs += tookMs;
-      await sleep(Math.max(0, SCRAPE_EVERY_MS - tookMs));
+      const one = await scrapeInTurn(rig, backends);
+      bytes = one.bytes;
+      scrapeMs += one.tookMs;
     }
   });
   return {
@@ -109,6 +107,18 @@ async function mainThreadNs(rig: Rig, action: () => Promise<unknown>): Promise<n
   const beforeNs = rig.weir.mainThreadCpuNs();
   await action();
   return rig.weir.mainThreadCpuNs() - beforeNs;
+}
+
+/**
+ * Ends when the next one is due. One upon the other they would measure how three busy processes share two
+ * cores, and not how long an admission waits for a turn of a scrape.
+ */
+async function scrapeInTurn(rig: Rig, backends: number): Promise<{ bytes: number; tookMs: number }> {
+  const startedAtMs = performance.now();
+  const bytes = await scrape(rig, backends);
+  const tookMs = performance.now() - startedAtMs;
+  await sleep(Math.max(0, SCRAPE_EVERY_MS - tookMs));
+  return { bytes, tookMs };
 }
 
 /** Returns its length, and throws for one that is not whole. */
