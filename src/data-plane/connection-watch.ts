@@ -29,18 +29,19 @@ export class ConnectionWatch {
   readonly #connection: WatchedConnection;
   readonly #client: PeerWatch;
   readonly #backend: PeerWatch;
-  readonly #ageFactor = Math.random();
+  /** How much of each jitter it has, of its age as of its pings: the two of a silent connection leave in one look. */
+  readonly #jitter = Math.random();
   readonly #toBackend: PeerReader;
   readonly #toClient: PeerReader;
-  #isNew = true;
   /**
-   * How long nothing can come of a look while nothing is read of either side. Most connections are silent most
+   * Until when nothing can come of a look while nothing is read of either side. Most connections are silent most
    * of the time, and a look at all that there is of one costs far more than to see that it is.
    */
-  #calmMs = 0;
-  #passedOverMs = 0;
-  #settings: SweepSettings | null = null;
+  #calmUntilMs = 0;
   #bytesRead = 0;
+  #settings: SweepSettings | null = null;
+  /** Null before the first look. */
+  #lookedAtMs: number | null = null;
   #expiresAtMs = Number.POSITIVE_INFINITY;
   #ageMs = 0;
   #peerBytes = 0;
@@ -83,32 +84,28 @@ export class ConnectionWatch {
   }
 
   /**
-   * @param sinceLastMs since the last look at the connections of the same turn
+   * @param nowMs on the clock of the looks at connections of the same turn
    * @param expiredMs tokens that end by then are over; null: none is
    * @returns `active` where the client is heard of: by bytes, or because nobody listens to it at the moment;
    *   `passed over` where no look was needed, and no data waits for either side
    */
   look(
-    sinceLastMs: number,
+    nowMs: number,
     settings: SweepSettings,
     expiredMs: number | null,
   ): "passed over" | "silent" | "active" {
-    const elapsedMs = this.#isNew ? 0 : this.#passedOverMs + sinceLastMs;
     const bytesRead = this.#toBackend.bytesRead + this.#toClient.bytesRead;
-    const isCalm = bytesRead === this.#bytesRead && elapsedMs < this.#calmMs && settings === this.#settings;
-    if (isCalm && (expiredMs === null || expiredMs < this.#expiresAtMs)) {
-      this.#passedOverMs = elapsedMs;
-      return "passed over";
-    }
-    this.#isNew = false;
-    this.#passedOverMs = 0;
+    const isCalm = nowMs < this.#calmUntilMs && bytesRead === this.#bytesRead && settings === this.#settings;
+    if (isCalm && (expiredMs === null || expiredMs < this.#expiresAtMs)) return "passed over";
+    const elapsedMs = nowMs - (this.#lookedAtMs ?? nowMs);
+    this.#lookedAtMs = nowMs;
     this.#settings = settings;
     this.#bytesRead = bytesRead;
-    this.#calmMs = 0;
+    this.#calmUntilMs = 0;
     this.#client.lookBehind();
     this.#backend.lookBehind();
     const isClientActive = this.#client.isHeard || this.#client.isPaused;
-    if (!this.#connection.isEnding) this.#judge(elapsedMs, settings);
+    if (!this.#connection.isEnding) this.#calmUntilMs = nowMs + this.#judge(elapsedMs, settings);
     this.#expiresAtMs = this.#connection.tokenExpiresAtMs ?? Number.POSITIVE_INFINITY;
     if (!this.#connection.isEnding && expiredMs !== null && expiredMs >= this.#expiresAtMs) {
       this.#connection.close("token_expired");
@@ -116,27 +113,41 @@ export class ConnectionWatch {
     return isClientActive ? "active" : "silent";
   }
 
-  /** From its first Close or loss on, a connection's end has deadlines of its own. */
-  #judge(elapsedMs: number, { periodMs, timeouts }: SweepSettings): void {
+  /**
+   * From its first Close or loss on, a connection's end has deadlines of its own.
+   *
+   * @returns for how long nothing can come of a look while nothing is read of either side
+   */
+  #judge(elapsedMs: number, { periodMs, timeouts }: SweepSettings): number {
     const { ping, slowConsumer, idle, maxConnectionAge } = timeouts;
-    const look = { elapsedMs, periodMs, ping, slowConsumerMs: slowConsumer };
+    const look = {
+      elapsedMs,
+      periodMs,
+      ping,
+      earliness: this.#jitter,
+      slowConsumerMs: slowConsumer,
+    };
     const client = this.#client.look(look);
     if (client !== "fine") {
-      return this.#connection.abandon("client", client === "dead" ? "client_dead" : "slow_consumer");
+      this.#connection.abandon("client", client === "dead" ? "client_dead" : "slow_consumer");
+      return 0;
     }
-    if (this.#backend.look(look) !== "fine") return this.#connection.abandon("backend", "backend_lost");
+    if (this.#backend.look(look) !== "fine") {
+      this.#connection.abandon("backend", "backend_lost");
+      return 0;
+    }
     const idleLeftMs = this.#idleLeftMs(elapsedMs, idle);
-    if (idleLeftMs <= 0) return this.#connection.close("idle");
     const lifeLeftMs = this.#lifeLeftMs(elapsedMs, maxConnectionAge);
-    if (lifeLeftMs <= 0) return this.#connection.close("age");
+    if (idleLeftMs <= 0) this.#connection.close("idle");
+    else if (lifeLeftMs <= 0) this.#connection.close("age");
     const peersCalmMs = Math.min(this.#client.calmMs(look), this.#backend.calmMs(look));
-    this.#calmMs = Math.min(peersCalmMs, idleLeftMs, lifeLeftMs);
+    return Math.max(0, Math.min(peersCalmMs, idleLeftMs, lifeLeftMs));
   }
 
   #lifeLeftMs(elapsedMs: number, age: TimeoutsConfig["maxConnectionAge"]): number {
     this.#ageMs += elapsedMs;
     if (age === null) return Number.POSITIVE_INFINITY;
-    return age.max * (1 - age.jitter * this.#ageFactor) - this.#ageMs;
+    return age.max * (1 - age.jitter * this.#jitter) - this.#ageMs;
   }
 
   #idleLeftMs(elapsedMs: number, idleMs: number | null): number {

@@ -35,6 +35,8 @@ interface KeepaliveOptions {
 interface Turn {
   readonly watches: Map<WatchedConnection, ConnectionWatch>;
   lookedAtMs: number;
+  /** Passes with the looks, and by no more than a peer may be taken for silent between two. */
+  nowMs: number;
   /** Bytes that wait for clients and for backends, as of the last look. */
   clientBytes: number;
   backendBytes: number;
@@ -61,6 +63,7 @@ export class Keepalive {
     this.#turns = Array.from({ length: TURNS }, () => ({
       watches: new Map(),
       lookedAtMs: 0,
+      nowMs: 0,
       clientBytes: 0,
       backendBytes: 0,
     }));
@@ -121,12 +124,12 @@ export class Keepalive {
     const nowMs = clock.nowMs();
     const expiredMs = this.#tokenLeewayMs === null ? null : dateMs() - this.#tokenLeewayMs;
     const longestMs = MAX_PERIODS_PER_LOOK * this.#settings.periodMs;
-    const elapsedMs = Math.min(nowMs - turn.lookedAtMs, longestMs);
+    turn.nowMs += Math.min(nowMs - turn.lookedAtMs, longestMs);
     turn.lookedAtMs = nowMs;
     turn.clientBytes = 0;
     turn.backendBytes = 0;
     for (const watch of turn.watches.values()) {
-      const seen = watch.look(elapsedMs, this.#settings, expiredMs);
+      const seen = watch.look(turn.nowMs, this.#settings, expiredMs);
       // Nothing waits for either side of it.
       if (seen === "passed over") continue;
       const { activityCell } = watch;

@@ -1,8 +1,8 @@
 // Weir's own pings to one peer: their payloads, which of its pongs answer them, and how long that took.
 
-import { randomBytes } from "node:crypto";
 import type { FrameScanner } from "../ws/frame-scanner.ts";
 import { Opcode } from "../ws/protocol.ts";
+import { nextRandomWord } from "./random-words.ts";
 
 const PING_PAYLOAD_BYTES = 8;
 
@@ -24,9 +24,8 @@ export class OwnPings {
   constructor(onRoundTrip: (roundTripMs: number) => void, nowMs: () => number) {
     this.#onRoundTrip = onRoundTrip;
     this.#nowMs = nowMs;
-    const random = randomBytes(PING_PAYLOAD_BYTES);
-    this.#head = random.readUInt32BE(0);
-    this.#base = random.readUInt32BE(4);
+    this.#head = nextRandomWord().readUInt32BE();
+    this.#base = nextRandomWord().readUInt32BE();
   }
 
   nextPayload(): Buffer {

@@ -4,9 +4,9 @@
 import type { PingConfig } from "../config/schema-process.ts";
 import { buildFrame } from "../ws/frame-builder.ts";
 import { Opcode } from "../ws/protocol.ts";
-import { nextMaskingKey } from "./masking-keys.ts";
 import { OwnPings } from "./own-pings.ts";
 import type { Pipe } from "./pipe.ts";
+import { nextRandomWord } from "./random-words.ts";
 import { unsentBytes } from "./unsent-bytes.ts";
 
 /** Pings leave this much of their interval early at most, so that those of many connections spread. */
@@ -38,6 +38,8 @@ export interface Look {
   /** Between looks, as a rule. */
   readonly periodMs: number;
   readonly ping: PingConfig | null;
+  /** How early pings leave, from 0 to 1: as early as those of many connections may. */
+  readonly earliness: number;
   readonly slowConsumerMs: number | null;
 }
 
@@ -58,7 +60,6 @@ export class PeerWatch {
   /** Since the peer was heard of or pinged. */
   #quietMs = 0;
   #sincePingMs = 0;
-  #earliness = Math.random();
   #state: PingState = "none";
   /** Without a sign of life that was asked for, while the peer was read and could be written to. */
   #silentMs = 0;
@@ -109,7 +110,7 @@ export class PeerWatch {
     if (this.#isBehind || this.isPaused || this.#state !== "none") return 0;
     if (look.ping === null) return Number.POSITIVE_INFINITY;
     const quietLeftMs = this.#dueMs(look.ping, look) - this.#quietMs;
-    return Math.min(quietLeftMs, this.#sampleDueMs(look.ping) - this.#sincePingMs);
+    return Math.min(quietLeftMs, this.#sampleDueMs(look.ping, look) - this.#sincePingMs);
   }
 
   /** How much data waits for the peer. Of one that was sent nothing it is known without a look at its socket. */
@@ -140,8 +141,8 @@ export class PeerWatch {
   }
 
   /** Early enough that a peer that vanishes is found within interval and timeout. */
-  #dueMs({ interval }: PingConfig, { periodMs }: Look): number {
-    const early = this.#earliness * JITTER * interval + LOOKS_TO_A_VERDICT * periodMs;
+  #dueMs({ interval }: PingConfig, { periodMs, earliness }: Look): number {
+    const early = earliness * JITTER * interval + LOOKS_TO_A_VERDICT * periodMs;
     return Math.max(interval - early, interval / 2);
   }
 
@@ -152,22 +153,21 @@ export class PeerWatch {
   #pingWhereDue(ping: PingConfig, look: Look): void {
     if (this.#state === "unsent") return;
     const isQuiet = this.#quietMs >= this.#dueMs(ping, look);
-    if (!isQuiet && this.#sincePingMs < this.#sampleDueMs(ping)) return;
+    if (!isQuiet && this.#sincePingMs < this.#sampleDueMs(ping, look)) return;
     if (isQuiet) this.#quietMs = 0;
     if (isQuiet && this.#state === "none") this.#state = "unsent";
     this.#ping();
   }
 
-  #sampleDueMs({ interval }: PingConfig): number {
-    return interval * (1 - this.#earliness * JITTER);
+  #sampleDueMs({ interval }: PingConfig, { earliness }: Look): number {
+    return interval * (1 - earliness * JITTER);
   }
 
   #ping(): void {
     const { reader, writer, masked, onRoundTrip, nowMs } = this.#options;
     const pings = (reader.ownPings ??= new OwnPings(onRoundTrip, nowMs));
     this.#sincePingMs = 0;
-    this.#earliness = Math.random();
-    const maskingKey = masked ? nextMaskingKey() : null;
+    const maskingKey = masked ? nextRandomWord() : null;
     const frame = buildFrame({ opcode: Opcode.ping, payload: pings.nextPayload(), maskingKey });
     writer.ping(frame, () => {
       if (!this.isPaused) pings.onFlushed();

@@ -53,7 +53,7 @@ export function buildFrame({ opcode, payload, fin = true, maskingKey }: FrameToB
   frame.set(payload, payloadStart);
   if (maskingKey !== null) {
     frame.set(maskingKey, payloadStart - MASKING_KEY_BYTES);
-    mask(frame.subarray(payloadStart), maskingKey);
+    mask(frame, payloadStart, maskingKey);
   }
   return frame;
 }
@@ -71,8 +71,8 @@ function closePayload(code: number, reason: string): Buffer {
   return payload.subarray(0, CLOSE_CODE_BYTES + reasonLength);
 }
 
-function mask(payload: Uint8Array, maskingKey: Uint8Array): void {
-  for (let i = 0; i < payload.length; i++) {
-    payload[i] = payload[i]! ^ maskingKey[i & 3]!;
+function mask(frame: Buffer, payloadStart: number, maskingKey: Uint8Array): void {
+  for (let i = payloadStart; i < frame.length; i++) {
+    frame[i] = frame[i]! ^ maskingKey[(i - payloadStart) & 3]!;
   }
 }

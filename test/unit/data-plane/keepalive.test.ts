@@ -9,6 +9,7 @@ import { decodeFrame, type Frame, opcodes } from "../../support/frames.ts";
 const off = { idle: null, ping: null, slowConsumer: null, maxConnectionAge: null };
 const ping = { interval: 30_000, timeout: 30_000 };
 const PERIOD_MS = 1_000;
+const PONG_BYTES = 10;
 
 class FakePipe {
   bytesRead = 0;
@@ -34,7 +35,7 @@ class FakePipe {
 
   /** The peer answers the last ping, which is read from the other pipe. */
   answer(to: FakePipe): void {
-    this.bytesRead += 10;
+    this.bytesRead += PONG_BYTES;
     const payload = to.pings.at(-1)?.payload ?? Buffer.alloc(8);
     if (this.ownPings?.takePong(payload) !== true) throw new Error("the pong was not taken for an answer");
   }
@@ -163,6 +164,21 @@ describe("pings", () => {
     connection.toBackend.read();
     vi.advanceTimersByTime(2_000);
     expect(looks).toBeGreaterThan(beforePing);
+  });
+
+  test("to the two sides of a silent connection leave in one look, round after round", () => {
+    const connections = Array.from({ length: 20 }, () => started());
+    for (let passed = 0; passed < 3 * ping.interval; passed += PERIOD_MS / 4) {
+      vi.advanceTimersByTime(PERIOD_MS / 4);
+      for (const { toClient, toBackend } of connections) {
+        expect(toBackend.pings).toHaveLength(toClient.pings.length);
+        const isPinged = toClient.bytesRead < toBackend.pings.length * PONG_BYTES;
+        if (!isPinged) continue;
+        toBackend.answer(toClient);
+        toClient.answer(toBackend);
+      }
+    }
+    for (const { toClient } of connections) expect(toClient.pings.length).toBeGreaterThanOrEqual(3);
   });
 
   test("wait while the peer is behind", () => {
