@@ -12,6 +12,13 @@ export class FakeSocket extends Duplex {
     done();
   }
 
+  /** As a `net.Socket` does it: where it is missing, Node's HTTP server only ends its side. */
+  destroySoon(): void {
+    if (this.writable) this.end();
+    if (this.writableFinished) this.destroy();
+    else this.once("finish", () => this.destroy());
+  }
+
   /** For what asks for a socket, but uses no more of it than a stream has. */
   get asSocket(): Socket {
     return this as unknown as Socket;
