@@ -1,5 +1,6 @@
 // How many connections the process's open-file limit leaves room for.
 
+import type { SocketBudget } from "../shared-memory/channel.ts";
 import type { Hints } from "./hints.ts";
 
 /** Descriptors kept for everything but proxied connections: listeners, log, admin, health checks. */
@@ -12,6 +13,18 @@ const ASSUMED_OPEN_FILES = 1_024;
 export function resolveMaxConnections(configured: number | "auto"): number {
   if (configured !== "auto") return configured;
   return Math.max(1, Math.floor((openFileLimit() - RESERVED_FILES) / 2));
+}
+
+/** Of the reserved files: enough for all that is no socket of a client or to a backend. */
+const OTHER_FILES = RESERVED_FILES / 2;
+
+/** For so many threads. With `auto`, connections alone never use it up. */
+export function socketBudget(threads: number): SocketBudget {
+  const limit = openFileLimit();
+  return {
+    counts: new SharedArrayBuffer(threads * Int32Array.BYTES_PER_ELEMENT),
+    room: Math.max(limit - OTHER_FILES, Math.floor(limit / 2)),
+  };
 }
 
 /** Fewer than so many connections are what nobody wants from a proxy. */

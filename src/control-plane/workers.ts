@@ -6,7 +6,7 @@ import type { BindAddress, Config } from "../config/schema.ts";
 import type { TlsFiles } from "../config/tls-files.ts";
 import { ExitCode, FatalError } from "../errors.ts";
 import type { Log } from "../log.ts";
-import type { ListenAddress, ToControl, ToWorker } from "../shared-memory/channel.ts";
+import type { ListenAddress, SocketBudget, ToControl, ToWorker } from "../shared-memory/channel.ts";
 import type { CounterBlock, Counters } from "../shared-memory/counters.ts";
 import type { ActivityTable } from "../shared-memory/activity.ts";
 import type { SharedClock } from "../shared-memory/clock.ts";
@@ -14,6 +14,7 @@ import type { BufferedBytes } from "../shared-memory/buffered-bytes.ts";
 import type { EventLoopDelays } from "../shared-memory/event-loop-delay.ts";
 import type { BucketTable } from "../shared-memory/bucket-table.ts";
 import { addressText, hasReusePort } from "./listen-address.ts";
+import { socketBudget } from "./open-files.ts";
 import { probeAddress } from "./probe.ts";
 import { type Thread, WorkerThread } from "./thread.ts";
 import type { TicketKeys } from "./ticket-keys.ts";
@@ -44,6 +45,7 @@ export class Workers {
   restarts = 0;
   readonly #options: WorkersOptions;
   readonly #blocks: CounterBlock[];
+  readonly #sockets: SocketBudget;
   readonly #running = new Map<number, WorkerThread>();
   readonly #restartTimers = new Map<number, NodeJS.Timeout>();
   readonly #restartDelayMs = new Map<number, number>();
@@ -61,6 +63,7 @@ export class Workers {
     this.#options = options;
     // The threads collect the buffers of large transfers themselves: see data-plane/read-garbage.ts.
     v8.setFlagsFromString("--expose-gc");
+    this.#sockets = socketBudget(options.threads);
     options.buckets.onSegment((segment) => this.broadcast({ type: "bucket-segment", segment }));
     this.#blocks = Array.from({ length: options.threads }, () => options.counters.addBlock());
   }
@@ -202,6 +205,7 @@ export class Workers {
         activity: activity.buffer,
         eventLoopDelays: delays.buffer,
         bufferedBytes: buffered.buffer,
+        sockets: this.#sockets,
         clockEpochNs: clock.epochNs,
         ticketKeys: ticketKeys.current,
       },

@@ -9,6 +9,7 @@ import { tlsOptions } from "../backend-tls.ts";
 import type { BackendConfig, PoolConfig } from "../config/schema.ts";
 import { connectFailure, DialFailure } from "./dial-failure.ts";
 import { ignoreError } from "./ignore-error.ts";
+import { countSocket } from "./open-sockets.ts";
 import type { LocalEnds, SourceAddresses } from "./source-addresses.ts";
 
 /** What connecting has to know of a backend. */
@@ -152,6 +153,7 @@ class Attempt {
 
   #open(): net.Socket {
     const socket = openSocket(this.#options, this.address, this.#ends);
+    countSocket(socket);
     socket.on("error", this.#onError);
     socket.on("close", this.#onClose);
     socket.on(this.#readyEvent, this.#onReady);

@@ -36,6 +36,14 @@ export class Hints {
     });
   }
 
+  /** Sockets are cut that ask for nothing: an attack, or more clients than the system lets Weir have. */
+  filesTaken(): void {
+    const message = "no open files are left to spare: clients that ask for nothing are cut, the oldest first";
+    this.#tell("silent clients", message, () => ({
+      fix: "raise the open-file limit; let the firewall limit the connections of one address",
+    }));
+  }
+
   #untrustedForwarder({ peer, isSharedAddress }: Client, { config }: Settings): void {
     const message = "a forwarder that is not trusted is not believed: its clients all have its own address";
     this.#tell("trustedProxies", message, () => ({

@@ -10,6 +10,7 @@ import type { ListenAddress } from "../shared-memory/channel.ts";
 import { listenFor, type UnixSocket } from "../unix-socket.ts";
 import { isWebSocketUpgrade } from "../ws/handshake.ts";
 import { addressOf } from "./client-address.ts";
+import type { ClientSockets } from "./client-sockets.ts";
 import { Entrance } from "./entrance.ts";
 import { ignoreError } from "./ignore-error.ts";
 import type { ListenerSettings } from "./listener-settings.ts";
@@ -26,6 +27,7 @@ interface ListenerOptions {
   readonly config: Config;
   readonly settings: ListenerSettings;
   readonly reporter: Reporter;
+  readonly sockets: ClientSockets;
   readonly onUpgrade: (request: http.IncomingMessage, socket: net.Socket, head: Buffer) => void;
   readonly onRequest: (request: http.IncomingMessage, response: http.ServerResponse) => void;
 }
@@ -36,10 +38,6 @@ export class Listener {
   readonly #entrance: Entrance;
   /** The answers that a socket still waits for, in their order. */
   readonly #unanswered = new WeakMap<net.Socket, Set<http.ServerResponse>>();
-  /** Accepted, and without a request so far. */
-  readonly #newcomers = new Set<net.Socket>();
-  /** For all sockets alike, so that none carries a closure of its own through its life. */
-  readonly #onNewcomerClosed: (this: net.Socket) => void;
   #unixSocket: UnixSocket | null = null;
 
   constructor(options: ListenerOptions) {
@@ -53,10 +51,6 @@ export class Listener {
       requireHostHeader: false,
       shouldUpgradeCallback: (request) => isWebSocketUpgrade(request),
     });
-    const newcomers = this.#newcomers;
-    this.#onNewcomerClosed = function (): void {
-      newcomers.delete(this);
-    };
     this.#entrance = this.#putEntranceBefore();
     // Node would keep the first 1 000 lines of a head and drop the rest: `checkHead` refuses such a head instead.
     this.#server.maxHeadersCount = 0;
@@ -66,7 +60,7 @@ export class Listener {
     this.#server.on("checkExpectation", (request, response) => this.#onRequest(request, response));
     this.#server.on("upgrade", (request, stream, head) => {
       const socket = socketOf(request, stream);
-      this.#onRequestHead(socket);
+      options.sockets.onRequest(socket);
       this.#inTurn(socket, {
         first: () => options.onUpgrade(request, socket, head),
         behind: () => this.#refusePipelined(request, socket),
@@ -115,11 +109,6 @@ export class Listener {
     await this.#unixSocket?.publish();
   }
 
-  /** Sockets that were accepted and have not sent a request head yet. */
-  get newcomers(): number {
-    return this.#newcomers.size;
-  }
-
   /** Accepts no more; every connection goes on, also one that has not sent its request yet. */
   async stopAccepting(): Promise<void> {
     await this.#unixSocket?.remove();
@@ -136,41 +125,37 @@ export class Listener {
     this.#server.closeIdleConnections();
   }
 
-  #onConnection(socket: net.Socket): void {
-    socket.on("error", ignoreError);
-    this.#newcomers.add(socket);
-    socket.on("close", this.#onNewcomerClosed);
-  }
-
-  #onRequestHead(socket: net.Socket): void {
-    if (this.#newcomers.delete(socket)) socket.off("close", this.#onNewcomerClosed);
-  }
-
   /** The server reads a socket as HTTP once the entrance lets it pass. */
   #putEntranceBefore(): Entrance {
     const serve = this.#server.listeners("connection");
     this.#server.removeAllListeners("connection");
+    const { reporter, sockets } = this.#options;
     const onPassed = (socket: net.Socket, accepted: net.Socket): void => {
       if (socket !== accepted) {
-        this.#onRequestHead(accepted);
-        this.#onConnection(socket);
+        socket.on("error", ignoreError);
+        sockets.replace(accepted, socket);
       }
       for (const listener of serve) Reflect.apply(listener, this.#server, [socket]);
     };
-    const entrance = new Entrance({ reporter: this.#options.reporter, onPassed });
+    const entrance = new Entrance({ reporter, onPassed });
     this.#server.on("connection", (socket: net.Socket) => {
-      this.#onConnection(socket);
+      sockets.enter(socket);
       entrance.enter(socket);
     });
     return entrance;
   }
 
   #onRequest(request: http.IncomingMessage, response: http.ServerResponse): void {
-    this.#onRequestHead(request.socket);
-    const unanswered = this.#unanswered.get(request.socket) ?? new Set();
-    this.#unanswered.set(request.socket, unanswered.add(response));
-    response.on("close", () => unanswered.delete(response));
-    if (unanswered.size > MAX_UNANSWERED) return this.#refuseFlood(request.socket);
+    const { socket } = request;
+    const { sockets } = this.#options;
+    sockets.onRequest(socket);
+    const unanswered = this.#unanswered.get(socket) ?? new Set();
+    this.#unanswered.set(socket, unanswered.add(response));
+    response.on("close", () => {
+      unanswered.delete(response);
+      if (unanswered.size === 0) sockets.onAnswered(socket);
+    });
+    if (unanswered.size > MAX_UNANSWERED) return this.#refuseFlood(socket);
     this.#options.onRequest(request, response);
   }
 
@@ -209,7 +194,7 @@ export class Listener {
       socket.destroy();
       return;
     }
-    this.#onRequestHead(socket);
+    this.#options.sockets.onRequest(socket);
     const refusal = new Refusal(codeOf(error), { cause: error });
     this.#options.reporter.bytesRefused(refusal, addressOf(socket));
     // Bytes behind a request that is being answered: an answer of ours would tear that one apart.

@@ -1,7 +1,7 @@
 // Tells the control plane what happened, for the log and the metrics.
 
 import type { IncomingMessage } from "node:http";
-import type { Refusal } from "../errors.ts";
+import { Refusal } from "../errors.ts";
 import type { LogFields, LogLevel } from "../log.ts";
 import type {
   Channel,
@@ -57,6 +57,12 @@ export class Reporter {
   bytesRefused(refusal: Refusal, address: string | undefined): void {
     this.#countRefusal(null, refusal);
     this.#refused("request refused", refusal, { address });
+  }
+
+  /** A client's socket was cut for lack of files; in time it might have asked, or asked for more. */
+  socketCut(hasAsked: boolean): void {
+    this.hints.filesTaken();
+    if (!hasAsked) this.#countRefusal(null, new Refusal("head_timeout"));
   }
 
   requestRefused(refusal: Refusal, facts: RequestFacts): void {

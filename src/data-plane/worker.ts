@@ -12,6 +12,7 @@ import { CounterBlock } from "../shared-memory/counters.ts";
 import { reportEventLoopDelay } from "../shared-memory/event-loop-delay.ts";
 import type { Answer, Question } from "../shared-memory/questions.ts";
 import { AdmissionDesk } from "./admission-desk.ts";
+import { ClientSockets } from "./client-sockets.ts";
 import { Connections } from "./connections.ts";
 import { CredentialServices } from "./credentials/credential-services.ts";
 import { DialTargets } from "./dial-targets.ts";
@@ -20,6 +21,7 @@ import { PlainRequests } from "./http.ts";
 import { Inspector } from "./inspector.ts";
 import { Listener } from "./listener.ts";
 import { ListenersSettings } from "./listener-settings.ts";
+import { shareCounts } from "./open-sockets.ts";
 import { Reporter } from "./reporter.ts";
 import { Settings } from "./settings.ts";
 import { Taps } from "./taps.ts";
@@ -36,6 +38,7 @@ class DataPlane {
   readonly #taps: Taps;
   readonly #requests: PlainRequests;
   readonly #buckets = new BucketView();
+  readonly #sockets: ClientSockets;
   readonly #listeners = new Map<number, Listener>();
   readonly #listenersSettings: ListenersSettings;
   readonly #targets: DialTargets;
@@ -48,6 +51,10 @@ class DataPlane {
     this.#listenersSettings = new ListenersSettings(setup.ticketKeys);
     this.#desk = new AdmissionDesk(channel);
     this.#reporter = new Reporter(channel, () => this.#current().config.log.access);
+    this.#sockets = new ClientSockets({
+      room: setup.sockets.room,
+      onCut: (_socket, hasAsked) => this.#reporter.socketCut(hasAsked),
+    });
     this.#services = new CredentialServices((level, message, fields) =>
       this.#reporter.log(level, message, fields),
     );
@@ -156,6 +163,7 @@ class DataPlane {
       config: this.#current().config,
       settings: this.#listenersSettings.of(listener),
       reporter: this.#reporter,
+      sockets: this.#sockets,
       // Both answer their own errors; what is left is a mistake of ours, which must not cost the others.
       onUpgrade: (request, socket, head) =>
         void onUpgrade(context, request, socket, head).catch((error: unknown) =>
@@ -216,10 +224,7 @@ class DataPlane {
   async #stopAccepting(withinMs: number): Promise<void> {
     const endMs = performance.now() + withinMs;
     await Promise.all(this.#all((listener) => listener.stopAccepting()));
-    while (
-      performance.now() < endMs &&
-      this.#all(({ newcomers }) => newcomers).some((newcomers) => newcomers > 0)
-    ) {
+    while (performance.now() < endMs && this.#sockets.newcomers > 0) {
       await new Promise((resolve) => setTimeout(resolve, NEWCOMERS_POLL_MS));
     }
     this.#channel.post({ type: "stopped-accepting" });
@@ -236,6 +241,7 @@ class DataPlane {
 
 if (parentPort === null) throw new Error("data-plane/worker is started as a worker thread only");
 const setup = workerData as WorkerSetup;
+shareCounts(setup.sockets.counts, setup.index);
 reportEventLoopDelay(setup.eventLoopDelays, setup.index, new SharedClock(setup.clockEpochNs));
 const dataPlane = new DataPlane(new Channel<ToControl>(parentPort), setup);
 parentPort.on("message", (batch: ToWorker[]) => {

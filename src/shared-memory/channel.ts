@@ -19,10 +19,19 @@ export interface WorkerSetup {
   readonly activity: SharedArrayBuffer;
   readonly eventLoopDelays: SharedArrayBuffer;
   readonly bufferedBytes: SharedArrayBuffer;
+  readonly sockets: SocketBudget;
   /** `process.hrtime.bigint()` at the zero of the clock that all threads share. */
   readonly clockEpochNs: bigint;
   /** See `ticket-keys`. */
   readonly ticketKeys: Uint8Array;
+}
+
+/** The open sockets of clients and to backends. */
+export interface SocketBudget {
+  /** A 32-bit cell for each thread: how many it has. */
+  readonly counts: SharedArrayBuffer;
+  /** So many of all threads does the process have files for. */
+  readonly room: number;
 }
 
 /** Where a worker is to listen; `port` is 0 only for the first worker, which reports the port it got. */

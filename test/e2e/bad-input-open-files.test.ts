@@ -1,41 +1,109 @@
-// Each socket is a file to the system, and a process may have so many of them. Clients that open sockets and
-// say nothing can take all that are left; what then cannot be opened must end no more than its own attempt.
+// Each socket is a file to the system, and a process may have so many of them. Who asks for nothing cannot take
+// those that others need; and where they are taken all the same, what cannot be opened ends no more than its own
+// attempt.
 import { expect, test } from "vitest";
 
+import { type Certificates, makeCertificates, openssl } from "../support/certificates.ts";
 import { startEchoBackend } from "../support/echo-backend.ts";
 import { connectRaw } from "../support/raw-client.ts";
 import type { RawConnection } from "../support/raw-connection.ts";
-import { spawnWeir } from "../support/spawn-weir.ts";
+import { isMissing } from "../support/requirement.ts";
+import { scrape } from "../support/metrics.ts";
+import { startScriptedBackend } from "../support/scripted-backend.ts";
+import { type SpawnedWeir, spawnWeir } from "../support/spawn-weir.ts";
 import { until } from "../support/until.ts";
 import { openClient } from "../support/ws-client.ts";
 
 const OPEN_FILES = 150;
 
-test("silent clients that take every file end nothing, and Weir serves on once they are cut", async () => {
+async function startWithFewFiles(config: Readonly<Record<string, unknown>>): Promise<SpawnedWeir> {
+  const whole = { threads: 1, listeners: ["127.0.0.1:0"], admin: { bind: "127.0.0.1:0" }, ...config };
+  return await spawnWeir(JSON.stringify(whole), { openFiles: OPEN_FILES });
+}
+
+/** Silent, or asking for something; no longer than until one finds no place. */
+async function crowd(target: string, first = ""): Promise<RawConnection[]> {
+  const connections: RawConnection[] = [];
+  for (let i = 0; i < 2 * OPEN_FILES; i += 1) {
+    const connection = await connectRaw(target);
+    if (first !== "") await connection.write(first).catch(() => {});
+    connections.push(connection);
+  }
+  await until("one that found no place", () => connections.some(({ peerState }) => peerState !== "open"));
+  return connections;
+}
+
+test("silent clients keep nobody out: those that have waited longest make room", async () => {
+  expect(await besideSilentClients(null)).toEqual(SERVED);
+});
+
+test.skipIf(isMissing(openssl))("silent clients keep nobody out before a TLS handshake either", async () => {
+  expect(await besideSilentClients(await makeCertificates())).toEqual(SERVED);
+});
+
+const SERVED = { early: "still there?", late: "me too", isOldestOpen: false, isNewestOpen: true };
+
+async function besideSilentClients(certificates: Certificates | null): Promise<typeof SERVED> {
   const backend = await startEchoBackend();
-  const weir = await spawnWeir(
-    JSON.stringify({
-      threads: 1,
-      listeners: ["127.0.0.1:0"],
-      admin: "off",
-      timeouts: { handshake: "3s" },
-      // Two connections of two make its health worse, which is told while no file can be opened.
-      limits: { maxConnections: 2 },
-      pools: { chat: { backends: [backend.url], healthCheck: { type: "tcp", interval: "100ms" } } },
-    }),
-    { openFiles: OPEN_FILES },
-  );
+  const tls =
+    certificates === null
+      ? "off"
+      : { certificates: [{ cert: certificates.files.cert, key: certificates.files.key }] };
+  const trust = certificates === null ? {} : { ca: certificates.ca };
+  const weir = await startWithFewFiles({
+    listeners: [{ bind: "127.0.0.1:0", tls }],
+    // Nobody is cut because its time is over.
+    timeouts: { handshake: "10m" },
+    limits: { maxConnections: 10 },
+    pools: { chat: { backends: [backend.url], healthCheck: { type: "tcp", interval: "100ms" } } },
+  });
+  const early = await openClient(weir.url, trust);
+  const silent = await crowd(weir.httpUrl.replace("https:", "http:"));
+  const [isOldestOpen, isNewestOpen] = [silent.at(0), silent.at(-1)].map((one) => one?.peerState === "open");
+  const late = await openClient(weir.url, trust);
+  const answers = { early: await early.ask(SERVED.early), late: await late.ask(SERVED.late) };
+  await until("every cut is counted as a head that was not whole in time", async () => {
+    const cut = silent.filter(({ peerState }) => peerState !== "open").length;
+    return (await scrape(weir.adminUrl)).sum("weir_upgrades_total", { result: "head_timeout" }) === cut;
+  });
+  await weir.untilPrinted(/clients that ask for nothing are cut, the oldest first/);
+  return { ...answers, isOldestOpen: isOldestOpen === true, isNewestOpen: isNewestOpen === true };
+}
+
+test("clients that keep a socket after their answer make room before those that have not asked yet", async () => {
+  const weir = await startWithFewFiles({
+    listeners: [{ bind: "127.0.0.1:0", healthPath: "/health" }],
+    timeouts: { handshake: "10m", keepAlive: "10m" },
+    pools: { chat: { backends: ["ws://127.0.0.1:1"], healthCheck: "off" } },
+  });
+  const newcomer = await connectRaw(weir.httpUrl);
+  const served = await crowd(weir.httpUrl, "GET /health HTTP/1.1\r\nHost: a\r\n\r\n");
+  expect(served.at(0)?.peerState).not.toBe("open");
+  expect(newcomer.peerState).toBe("open");
+});
+
+test("clients that take every file end nothing, and Weir serves on once they are gone", async () => {
+  const backend = await startEchoBackend();
+  const mute = await startScriptedBackend(() => {});
+  const weir = await startWithFewFiles({
+    timeouts: { http: "2s" },
+    // Two connections of two make its health worse, which is told while no file can be opened.
+    limits: { maxConnections: 2 },
+    routes: [{ match: { path: "/mute" }, pool: "mute" }, { pool: "chat" }],
+    pools: {
+      chat: { backends: [backend.url], healthCheck: { type: "tcp", interval: "100ms" } },
+      mute: { backends: [mute.url], healthCheck: "off", outlier: "off" },
+    },
+  });
   const early = await openClient(weir.url);
   const leaving = await openClient(weir.url);
-  const silent: RawConnection[] = [];
-  for (let i = 0; i < 2 * OPEN_FILES; i += 1) silent.push(await connectRaw(weir.url));
-  await until("a socket that found no place", () => silent.some(({ peerState }) => peerState !== "open"));
+  const asking = await crowd(weir.httpUrl, "GET /mute HTTP/1.1\r\nHost: a\r\n\r\n");
   expect(await early.ask("still there?")).toBe("still there?");
   // Longer than the intervals at which Weir looks at its backends and at itself.
-  await weir.untilPrinted(/head_timeout/);
+  await weir.untilPrinted(/backend_timeout/);
   expect(await early.ask("and now?")).toBe("and now?");
   await leaving.close(1000);
-  for (const { socket } of silent) socket.destroy();
+  for (const { socket } of asking) socket.destroy();
   const late = await until("a new client", () => openClient(weir.url).catch(() => null));
   expect(await late.ask("me too")).toBe("me too");
 });

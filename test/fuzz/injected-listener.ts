@@ -5,6 +5,7 @@ import assert from "node:assert/strict";
 import { subscribe, unsubscribe } from "node:diagnostics_channel";
 import type { IncomingMessage, Server } from "node:http";
 import { AdmissionDesk } from "../../src/data-plane/admission-desk.ts";
+import { ClientSockets } from "../../src/data-plane/client-sockets.ts";
 import type { Connections } from "../../src/data-plane/connections.ts";
 import { PlainRequests } from "../../src/data-plane/http.ts";
 import { Listener } from "../../src/data-plane/listener.ts";
@@ -77,6 +78,7 @@ export async function listenForInjected(config: Config): Promise<Listening> {
       config,
       settings: listener,
       reporter,
+      sockets: new ClientSockets({ room: Number.POSITIVE_INFINITY, onCut: () => {} }),
       onUpgrade(request, socket, head) {
         upgrades.push(request);
         void onUpgrade(context, request, socket, head);

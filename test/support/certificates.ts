@@ -10,7 +10,7 @@ import { findProgram, pathOf, type Requirement } from "./requirement.ts";
 /** `test.skipIf(isMissing(openssl))` declares a test that needs certificates. */
 export const openssl: Requirement = { name: "openssl", path: findProgram(["openssl"]) };
 
-interface Certificates {
+export interface Certificates {
   /** PEM. */
   readonly ca: string;
   readonly cert: string;

@@ -1,6 +1,10 @@
 import { afterEach, describe, expect, test, vi } from "vitest";
 
-import { hintAtOpenFiles, resolveMaxConnections } from "../../../src/control-plane/open-files.ts";
+import {
+  hintAtOpenFiles,
+  resolveMaxConnections,
+  socketBudget,
+} from "../../../src/control-plane/open-files.ts";
 
 afterEach(() => {
   vi.restoreAllMocks();
@@ -77,5 +81,21 @@ describe("a hint at the limit of open files", () => {
     [100, 1_024],
   ] as const)("is not given with %s and a limit of %s", (configured, soft) => {
     expect(hintOf(configured, soft)).toEqual([]);
+  });
+});
+
+describe("the budget of sockets", () => {
+  test.each([
+    [1_024, 896],
+    [20_000, 19_872],
+    [150, 75],
+    ["unlimited", Number.MAX_SAFE_INTEGER - 128],
+  ])("with a limit of %s is %d, and has a cell for each thread", (soft, room) => {
+    reportLimit(soft);
+    const budget = socketBudget(3);
+    expect(budget.room).toBe(room);
+    expect([...new Int32Array(budget.counts)]).toEqual([0, 0, 0]);
+    // Two for each connection, and still some for who asks for one.
+    expect(budget.room).toBeGreaterThan(2 * resolveMaxConnections("auto"));
   });
 });
