@@ -4,7 +4,7 @@ export interface ThreadResources {
   readonly thread: number;
   /** What keeps the thread alive, by kind. */
   readonly active: Readonly<Record<string, number>>;
-  /** Objects that live, after a collection of garbage. */
+  /** What lives, after a collection of garbage: sockets, listeners of events, and objects of Weir's `own` classes. */
   readonly objects: Readonly<Record<string, number>>;
 }
 
@@ -15,6 +15,8 @@ export interface ProcessResources {
   readonly files: number;
   /** Buckets of users. */
   readonly buckets: number;
+  /** Places that connections hold or wait for. */
+  readonly grants: number;
   readonly threads: readonly ThreadResources[];
 }
 
@@ -26,6 +28,7 @@ export function excessOf(after: ProcessResources, before: ProcessResources): str
   };
   compare("open files", after.files, before.files);
   compare("buckets", after.buckets, before.buckets);
+  compare("grants", after.grants, before.grants);
   for (const { thread, active, objects } of after.threads) {
     const then = before.threads.find((one) => one.thread === thread);
     for (const [kind, count] of Object.entries({ ...active, ...objects })) {

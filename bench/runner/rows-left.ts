@@ -1,7 +1,8 @@
 // What is left of connections of every kind of end: nothing, by the account of the process that had them.
 
 import { setTimeout as sleep } from "node:timers/promises";
-import { EndsBackend, endsConfig, KINDS_OF_END, runEnds } from "../load/ends.ts";
+import { EndsBackend } from "../load/ends-backend.ts";
+import { endsConfig, KINDS_OF_END, runEnds } from "../load/ends.ts";
 import { excessOf, type ProcessResources } from "../load/process-resources.ts";
 import { weirWith } from "../peers/weir.ts";
 import type { Solo, SoloRow } from "./row.ts";
@@ -42,11 +43,12 @@ async function measureLeft({ leash, scale, record }: Solo): Promise<void> {
     });
     const weir = await RunningPeer.start(peer, backend.port, leash);
     try {
-      await runEnds(weir.port, 10, PARALLEL);
+      const ends = { port: weir.port, adminPort: weir.adminPort, parallel: PARALLEL };
+      await runEnds({ ...ends, perKind: 10 });
       const before = await untilSettled(weir, ({ buckets }) => buckets === 0);
       const startedAtMs = performance.now();
       const perKind = Math.ceil(scale.of(CONNECTIONS) / KINDS_OF_END);
-      await runEnds(weir.port, perKind, PARALLEL);
+      await runEnds({ ...ends, perKind });
       const seconds = (performance.now() - startedAtMs) / 1000;
       const after = await untilSettled(weir, (resources) => excessOf(resources, before).length === 0);
       const excess = excessOf(after, before);

@@ -15,8 +15,8 @@ import { killGroup } from "./process-group.ts";
 
 const START_DEADLINE_MS = 15_000;
 const POLL_MS = 20;
-/** Of what the peer prints, for the message when it fails. */
-const KEPT_CHARACTERS = 1000;
+/** Of what the peer prints, for the message when it fails; a report of what Weir holds is shorter. */
+const KEPT_CHARACTERS = 4_000;
 
 export class RunningPeer {
   readonly port: number;

@@ -75,11 +75,11 @@ async function takeSteps(options: DrainOptions): Promise<void> {
   workers.broadcast({ type: "close-all", reason: "draining", spreadMs, withinMs });
   const isEmpty = (): boolean => admission.connections === 0 && admission.requests.total === 0;
   await poll(() => areListenersClosed && isEmpty(), cutAtMs);
-  if (!areListenersClosed || !isEmpty()) {
-    log.warn("shutdown timeout reached, cutting connections", left(admission));
-    workers.broadcast({ type: "destroy-all" });
-    await poll(isEmpty, endMs);
-  }
+  const isOver = areListenersClosed && isEmpty();
+  if (!isOver) log.warn("shutdown timeout reached, cutting connections", left(admission));
+  // Also those that have asked for nothing yet: a program that uses Weir as a library lives on.
+  workers.broadcast({ type: "destroy-all" });
+  if (!isOver) await poll(isEmpty, endMs);
   await poll(() => isSaved, endMs);
 }
 

@@ -125,6 +125,11 @@ export class Listener {
     this.#server.closeIdleConnections();
   }
 
+  /** Cuts every connection that is not an upgrade's, whatever it waits for. */
+  destroyAll(): void {
+    this.#server.closeAllConnections();
+  }
+
   /** The server reads a socket as HTTP once the entrance lets it pass. */
   #putEntranceBefore(): Entrance {
     const serve = this.#server.listeners("connection");

@@ -24,7 +24,7 @@ interface PacedClosesOptions<Item> {
 }
 
 export class PacedCloses<Item> {
-  readonly #options: PacedClosesOptions<Item>;
+  readonly #options: Omit<PacedClosesOptions<Item>, "items">;
   readonly #waiting: Set<Item>;
   readonly #evenPerMs: number;
   readonly #startedAtMs = performance.now();
@@ -33,9 +33,10 @@ export class PacedCloses<Item> {
   #due: number;
   #timer: NodeJS.Timeout | null = null;
 
-  constructor(options: PacedClosesOptions<Item>) {
+  constructor({ items, ...options }: PacedClosesOptions<Item>) {
     this.#options = options;
-    this.#waiting = new Set(options.items);
+    // Nothing but this: whoever is gone is let go of.
+    this.#waiting = new Set(items);
     this.#evenPerMs = this.#waiting.size / options.spreadMs;
     this.#due = 1 - options.phase;
   }

@@ -31,6 +31,8 @@ export interface UpgradeContext {
   readonly settings: () => Settings;
   readonly desk: AdmissionDesk;
   readonly connections: Connections;
+  /** Those whose upgrade is under way. */
+  readonly pending: Set<PendingClient>;
   readonly reporter: Reporter;
   readonly listener: () => ListenerSettings;
   /** Port of the listener; 0 for a Unix socket. The socket itself would have to ask the system for it. */
@@ -48,6 +50,7 @@ export async function onUpgrade(
   const startedAtMs = performance.now();
   const settings = context.settings();
   const pending = new PendingClient(socket, head);
+  context.pending.add(pending);
   let grant: Grant | null = null;
   const facts: RequestFacts = { pool: null, address: addressOf(socket) };
   try {
@@ -133,6 +136,8 @@ export async function onUpgrade(
     } else {
       refuseUpgrade(request, socket, refusal);
     }
+  } finally {
+    context.pending.delete(pending);
   }
 }
 

@@ -22,6 +22,7 @@ import { Inspector } from "./inspector.ts";
 import { Listener } from "./listener.ts";
 import { ListenersSettings } from "./listener-settings.ts";
 import { shareCounts } from "./open-sockets.ts";
+import type { PendingClient } from "./pending-client.ts";
 import { Reporter } from "./reporter.ts";
 import { Settings } from "./settings.ts";
 import { Taps } from "./taps.ts";
@@ -39,6 +40,7 @@ class DataPlane {
   readonly #requests: PlainRequests;
   readonly #buckets = new BucketView();
   readonly #sockets: ClientSockets;
+  readonly #pending = new Set<PendingClient>();
   readonly #listeners = new Map<number, Listener>();
   readonly #listenersSettings: ListenersSettings;
   readonly #targets: DialTargets;
@@ -119,8 +121,7 @@ class DataPlane {
       case "announce-drain":
         return this.#connections.announceDrain(message.graceMs);
       case "destroy-all":
-        this.#connections.destroyAll();
-        return this.#requests.destroyAll();
+        return this.#destroyAll();
       default:
         return message satisfies never;
     }
@@ -155,6 +156,7 @@ class DataPlane {
       settings: () => this.#current(),
       desk: this.#desk,
       connections: this.#connections,
+      pending: this.#pending,
       reporter: this.#reporter,
       listener: () => this.#listenersSettings.of(listener),
       localPort: () => port,
@@ -228,6 +230,14 @@ class DataPlane {
       await new Promise((resolve) => setTimeout(resolve, NEWCOMERS_POLL_MS));
     }
     this.#channel.post({ type: "stopped-accepting" });
+  }
+
+  /** Each is somebody's to account for, who learns of it as of any end. */
+  #destroyAll(): void {
+    this.#connections.destroyAll();
+    this.#requests.destroyAll();
+    for (const { socket } of this.#pending) socket.destroy();
+    for (const listener of this.#listeners.values()) listener.destroyAll();
   }
 
   async #stopListening(): Promise<void> {

@@ -54,6 +54,7 @@ async function startBrokenPath(): Promise<{ url: string; posted: ToControl[] }> 
         settings: () => settings,
         desk,
         connections,
+        pending: new Set(),
         reporter,
         listener: () => listeners.of(0),
         localPort: () => 0,

@@ -10,6 +10,7 @@ import type { Connections } from "../../src/data-plane/connections.ts";
 import { PlainRequests } from "../../src/data-plane/http.ts";
 import { Listener } from "../../src/data-plane/listener.ts";
 import { ListenersSettings } from "../../src/data-plane/listener-settings.ts";
+import type { PendingClient } from "../../src/data-plane/pending-client.ts";
 import { Reporter } from "../../src/data-plane/reporter.ts";
 import { Settings } from "../../src/data-plane/settings.ts";
 import { onUpgrade } from "../../src/data-plane/upgrade.ts";
@@ -69,6 +70,7 @@ export async function listenForInjected(config: Config): Promise<Listening> {
     settings: () => settings,
     desk,
     connections: null as unknown as Connections,
+    pending: new Set<PendingClient>(),
     reporter,
     listener: () => listener,
     localPort: () => 8080,
