@@ -22,6 +22,8 @@ const DRAINED_CONNECTIONS = 5_000;
 const SPREAD_MS = 5_000;
 /** No stretch of this length is to see more than twice its share of the closes. */
 const STRETCH_MS = 100;
+/** In place of an exit code; above 0, as every one is that tells of a failure. */
+const ENDED_BY_SIGNAL = 256;
 const CONNECTS_PER_SECOND = 1_000;
 const TAKEOVERS = 5;
 const MIGRATION_FILE = "/proc/sys/net/ipv4/tcp_migrate_req";
@@ -151,7 +153,7 @@ async function measureDrain({ leash, scale, record }: Solo): Promise<void> {
       others: clients - goodbyesAtMs.length,
       busiest: busiestStretch(goodbyesAtMs) / ((clients * STRETCH_MS) / spreadMs),
       seconds,
-      exitCode: exitCode ?? -1,
+      exitCode: exitCode ?? ENDED_BY_SIGNAL,
     });
   });
 }
