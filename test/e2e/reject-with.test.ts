@@ -8,7 +8,7 @@ import { startEchoBackend } from "../support/echo-backend.ts";
 import { opcodes } from "../support/frames.ts";
 import { limitedConfig } from "../support/limited.ts";
 import { untilMetric } from "../support/metrics.ts";
-import { openRaw, upgradeRequest } from "../support/raw-client.ts";
+import { connectRaw, openRaw, upgradeRequest } from "../support/raw-client.ts";
 import { refusalOf } from "../support/refusal.ts";
 import { isMissing } from "../support/requirement.ts";
 import { answer, resetAt, startScriptedBackend } from "../support/scripted-backend.ts";
@@ -104,6 +104,27 @@ describe("a refused upgrade", () => {
     const weir = await startWeir(JSON.stringify(limitedConfig(["ws://127.0.0.1:9"], { limits, config })));
     const { connection } = await openRaw(`${weir.url}/nowhere`, { allowHalfOpen: true });
     expect(await connection.nextClose()).toMatchObject({ code: 1008, reason: "no_route" });
+    expect(await connection.readToEnd()).toHaveLength(0);
+  });
+
+  test.for([
+    ["one frame", Buffer.alloc(0)],
+    ["what is no frame", Buffer.from("ffff", "hex")],
+  ] as const)("whose client sends 50 MiB of %s first still reads its close code", async ([, prefix]) => {
+    const config = { timeouts: { close: "30s" }, routes: [{ match: { path: "/open" }, pool: "chat" }] };
+    const limits = { rejectWith: "close" };
+    const weir = await startWeir(JSON.stringify(limitedConfig(["ws://127.0.0.1:9"], { limits, config })));
+    const connection = await connectRaw(weir.url, { allowHalfOpen: true });
+    connection.pause();
+    const frame = connection.encode({ opcode: opcodes.binary, payload: Buffer.alloc(50 * 1024 * 1024) });
+    await connection.write(upgradeRequest({ path: "/nowhere" }));
+    await connection.write(prefix);
+    await connection.write(frame);
+    await connection.sendClose(1000);
+    connection.finish();
+    connection.resume();
+    expect((await connection.readHead()).status).toBe(101);
+    expect(await connection.nextClose()).toEqual({ code: 1008, reason: "no_route" });
     expect(await connection.readToEnd()).toHaveLength(0);
   });
 
