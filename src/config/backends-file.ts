@@ -58,12 +58,13 @@ export function includeBackends(source: IncludeSource): Included {
       return [name, pool];
     }
     const yaml = readList(file, text, source);
-    errors.push(...yaml.errors);
+    // One by one: a call takes only so many arguments.
+    for (const error of yaml.errors) errors.push(error);
     const list = yaml.isReadable ? yaml.value : undefined;
     if (Array.isArray(list)) {
       const start = own.length;
       lists.set(name, { start, directory: dirname(resolve(file)), yaml });
-      reported.push(...yaml.reported.map((path) => inPool(name, start, path)));
+      for (const path of yaml.reported) reported.push(inPool(name, start, path));
       return [name, { ...(pool as object), backends: [...(own as unknown[]), ...(list as unknown[])] }];
     }
     const message = `${describeValue(list)} is not a list of backends like ["ws://host:port"]`;

@@ -1,22 +1,23 @@
 // Walks the nodes of a YAML document into plain data, and finds where in the text a key stands.
 
 import {
+  type Alias,
   type Document,
   isAlias,
   isMap,
   isNode,
   isScalar,
   isSeq,
-  type Node,
   type Pair,
   Scalar,
   type YAMLMap,
 } from "yaml";
 import type { Finding, KeyPath } from "./problems.ts";
 import { hasReference, substitute, SubstitutionError, type SubstitutionSource } from "./substitute.ts";
+import { keyText, offsetOf, YamlNodes } from "./yaml-nodes.ts";
 import { explainAlias, explainBrackets, explainReference } from "./yaml-traps.ts";
 
-/** Anchors may repeat sections; more nodes than this are a mistake or an attack. */
+/** Aliases repeat what they stand for; more nodes than this are a mistake or an attack. */
 const MAX_NODES = 100_000;
 const MAX_DEPTH = 50;
 
@@ -31,22 +32,27 @@ export interface ReadFinding {
 
 export class NodeReader {
   readonly findings: ReadFinding[] = [];
-  readonly #document: Document.Parsed;
+  readonly #nodes: YamlNodes;
   readonly #text: string;
   readonly #substitution: SubstitutionSource;
   #whenEmpty = "";
-  #nodes = 0;
+  #nodeCount = 0;
 
   constructor(document: Document.Parsed, text: string, substitution: SubstitutionSource) {
-    this.#document = document;
+    this.#nodes = new YamlNodes(document);
     this.#text = text;
     this.#substitution = substitution;
+  }
+
+  /** False for a text with more values than one can have: the rest of them was not read. */
+  get isComplete(): boolean {
+    return this.#nodeCount <= MAX_NODES;
   }
 
   /** @param whenEmpty what to say of a document without content */
   readDocument(whenEmpty: string): unknown {
     this.#whenEmpty = whenEmpty;
-    return this.#read(this.#document.contents, [], null);
+    return this.#read(this.#nodes.contents, [], null);
   }
 
   /**
@@ -54,11 +60,11 @@ export class NodeReader {
    * shown at its parent; below a shorthand (a string instead of a mapping) the path ends at the string.
    */
   placeOf({ path, at }: Finding): { offset: number; path: KeyPath } {
-    let node: unknown = this.#document.contents;
+    let node = this.#nodes.contents;
     let keyOffset: number | null = null;
     for (const [depth, key] of path.entries()) {
-      const target = isAlias(node) ? node.resolve(this.#document) : node;
-      const child = childOf(target, key);
+      const target = isAlias(node) ? this.#nodes.targetOf(node) : node;
+      const child = this.#nodes.childOf(target, key);
       if (child === null) {
         const offset = offsetOf(node);
         if (isScalar(target)) return { offset, path: path.slice(0, depth) };
@@ -74,10 +80,10 @@ export class NodeReader {
   #read(node: unknown, path: KeyPath, key: number | null): unknown {
     if (!isNode(node)) return this.#empty(path, key ?? 0);
     const offset = node.range?.[0] ?? key ?? 0;
-    // One that is too deep or too many ends the walk here, and with it an alias to its own parent.
-    if (++this.#nodes > MAX_NODES || path.length > MAX_DEPTH) {
-      if (this.#nodes > MAX_NODES + 1) return undefined;
-      return this.#fail(path.slice(0, 4), offset, "is nested too deeply, or repeated too often by aliases");
+    if (++this.#nodeCount > MAX_NODES) return this.#giveUp(path, offset);
+    // Here ends what goes on for ever.
+    if (path.length > MAX_DEPTH) {
+      return this.#fail(path.slice(0, 4), offset, "is nested too deeply, or an alias of what it stands in");
     }
     if (isAlias(node)) return this.#readAlias(node, path, key, offset);
     if (isMap(node)) return this.#readMap(node, path);
@@ -87,9 +93,15 @@ export class NodeReader {
     return typeof node.value === "string" ? this.#readString(node, node.value, path, offset) : node.value;
   }
 
-  #readAlias(node: Node & { source: string }, path: KeyPath, key: number | null, offset: number): unknown {
-    const target = isAlias(node) ? node.resolve(this.#document) : undefined;
-    if (target === undefined) return this.#fail(path, offset, explainAlias(`*${node.source}`), true);
+  #giveUp(path: KeyPath, offset: number): undefined {
+    if (this.#nodeCount > MAX_NODES + 1) return;
+    const message = `the text has more than ${MAX_NODES} values up to here, counting those that aliases repeat`;
+    this.#fail(path.slice(0, 4), offset, message);
+  }
+
+  #readAlias(alias: Alias, path: KeyPath, key: number | null, offset: number): unknown {
+    const target = this.#nodes.targetOf(alias);
+    if (target === undefined) return this.#fail(path, offset, explainAlias(`*${alias.source}`), true);
     return this.#read(target, path, key);
   }
 
@@ -144,23 +156,4 @@ export class NodeReader {
 /** `{ level:info }` is the key "level:info" to YAML. */
 function isMissingSpace(name: string, { value }: Pair): boolean {
   return /^\w+:\S/.test(name) && (value === null || (isScalar(value) && value.value === null));
-}
-
-/** Null where a mapping or list has no such child, or where there is neither. */
-function childOf(node: unknown, key: string | number): { node: unknown; keyOffset: number | null } | null {
-  if (isSeq(node) && typeof key === "number") {
-    return key < node.items.length ? { node: node.items[key], keyOffset: null } : null;
-  }
-  if (!isMap(node)) return null;
-  const pair = node.items.find((item) => keyText(item.key) === key);
-  return pair === undefined ? null : { node: pair.value, keyOffset: offsetOf(pair.key) };
-}
-
-/** Null for a key that is no text. */
-function keyText(key: unknown): string | null {
-  return isScalar(key) && key.value !== null ? (key.source ?? JSON.stringify(key.value)) : null;
-}
-
-function offsetOf(node: unknown): number {
-  return (isNode(node) ? node.range?.[0] : undefined) ?? 0;
 }

@@ -5,7 +5,7 @@ import { LineCounter, parseDocument } from "yaml";
 import { type Finding, formatPath, type KeyPath, type Problem } from "./problems.ts";
 import type { SubstitutionSource } from "./substitute.ts";
 import { NodeReader } from "./yaml-reader.ts";
-import { explainSyntaxError } from "./yaml-traps.ts";
+import { explainSyntaxErrors } from "./yaml-traps.ts";
 
 export interface YamlSource {
   readonly file: string;
@@ -21,7 +21,7 @@ export interface YamlResult {
   readonly errors: readonly Problem[];
   /** The keys that `errors` are about: what else could be said of these would be noise. */
   readonly reported: readonly KeyPath[];
-  /** False where the syntax is so broken that a look at the keys makes no sense. */
+  /** False where the syntax is so broken, or the text so long, that a look at the keys makes no sense. */
   readonly isReadable: boolean;
   readonly locate: (finding: Finding) => Problem;
 }
@@ -30,7 +30,7 @@ export function readYaml({ file, text, substitution, whenEmpty }: YamlSource): Y
   const lines = new LineCounter();
   // Duplicate keys are found by the reader, which knows their path.
   const document = parseDocument(text, { lineCounter: lines, prettyErrors: false, uniqueKeys: false });
-  const isReadable = document.errors.length === 0;
+  const isWellFormed = document.errors.length === 0;
   const reader = new NodeReader(document, text, substitution);
   const value = reader.readDocument(whenEmpty);
 
@@ -38,19 +38,18 @@ export function readYaml({ file, text, substitution, whenEmpty }: YamlSource): Y
     const { line, col } = lines.linePos(offset);
     return { file, line, column: col, path: formatPath(path), message };
   }
-  const syntax = [...document.errors, ...document.warnings]
-    .map((error) => explainSyntaxError(error, text))
+  const syntax = explainSyntaxErrors([...document.errors, ...document.warnings], text, lines)
     .filter(({ isExplained }, index) => isExplained || index === 0)
     .map(({ offset, message }) => problemAt(offset, [], message));
   const found = reader.findings
     // Where brackets do not match, what looks empty or doubled need not be.
-    .filter(({ isCertain }) => isReadable || isCertain)
+    .filter(({ isCertain }) => isWellFormed || isCertain)
     .map(({ offset, path, message }) => problemAt(offset, path, message));
   return {
     value,
     errors: firstOfEachLine(syntax, found),
     reported: reader.findings.map(({ path }) => path),
-    isReadable,
+    isReadable: isWellFormed && reader.isComplete,
     locate(finding) {
       const { offset, path } = reader.placeOf(finding);
       return problemAt(offset, path, finding.message);

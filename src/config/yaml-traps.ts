@@ -1,7 +1,7 @@
 // What YAML's syntax errors mean for someone who writes a Weir configuration. Most of them come from a
 // value that should have been in quotes.
 
-import type { ErrorCode, YAMLError } from "yaml";
+import type { ErrorCode, LineCounter, YAMLError } from "yaml";
 
 /** A syntax error, explained; `offset` is where the cause is, which may be before the parser's stumble. */
 export interface SyntaxFinding {
@@ -11,10 +11,16 @@ export interface SyntaxFinding {
   readonly isExplained: boolean;
 }
 
-/** Values that the parser takes apart unless they are quoted. */
+/**
+ * Values that the parser takes apart unless they are quoted. What may stand before the trap itself is looked
+ * at from its beginning only: from each of its characters, a long line would cost the square of its length.
+ */
 const UNQUOTED_TRAPS: readonly { readonly pattern: RegExp; readonly explain: (found: string) => string }[] = [
-  { pattern: /[^\s,[{]*\$\{[^}]*\}?[^\s,\]}]*/, explain: explainReference },
-  { pattern: /[a-z+]*:?\/*\[[0-9a-f:.]*:[0-9a-f:.]*\](:\d*)?[^\s,\]}]*/i, explain: explainBrackets },
+  { pattern: /(?<![^\s,[{])[^\s,[{]*\$\{[^}]*\}?[^\s,\]}]*/, explain: explainReference },
+  {
+    pattern: /(?:(?<![a-z+])[a-z+]+)?:?(?:(?<!\/)\/+)?\[(?=[0-9a-f.]*:)[0-9a-f:.]*\](:\d*)?[^\s,\]}]*/i,
+    explain: explainBrackets,
+  },
 ];
 
 /** An unquoted `${…}`: inside [ ] or { } it would be a mapping, so it is refused everywhere. */
@@ -36,19 +42,36 @@ export function explainAlias(found: string): string {
 const WORDS: Partial<Record<ErrorCode, (at: string) => string>> = {
   TAB_AS_INDENT: () => "a tab cannot indent YAML: use spaces",
   MULTIPLE_DOCS: () => "a second YAML document begins here (---); a configuration is one",
+  BLOCK_AS_IMPLICIT_KEY: () => 'an unquoted value cannot hold ": ": quote it',
+  RESOURCE_EXHAUSTION: () => "what begins here is nested too deeply",
   BAD_SCALAR_START: (at) => `an unquoted value cannot begin with ${at}: quote it`,
 };
 
-/** The parser's error in words that name the cause. */
-export function explainSyntaxError(error: YAMLError, text: string): SyntaxFinding {
-  const [offset] = error.pos;
-  const message = WORDS[error.code]?.(text.charAt(offset));
-  if (message !== undefined) return { offset, message, isExplained: true };
-  if (error.code === "BLOCK_AS_IMPLICIT_KEY") {
-    return { offset, message: 'an unquoted value cannot hold ": ": quote it', isExplained: true };
+/** The parser's errors in words that name the causes. */
+export function explainSyntaxErrors(
+  errors: readonly YAMLError[],
+  text: string,
+  lines: LineCounter,
+): SyntaxFinding[] {
+  // All errors of a line stumble over the same trap, and a line may be the whole text.
+  const traps = new Map<number, SyntaxFinding | null>();
+  function trapOf(offset: number): SyntaxFinding | null {
+    const { line } = lines.linePos(offset);
+    const trap = traps.get(line) ?? (traps.has(line) ? null : findTrap(text, offset));
+    traps.set(line, trap);
+    return trap;
   }
-  const parserWords = `not YAML: ${error.message.charAt(0).toLowerCase()}${error.message.slice(1)}`;
-  return findTrap(text, offset) ?? { offset, message: parserWords, isExplained: false };
+  return errors.map((error) => explainByCode(error, text) ?? trapOf(error.pos[0]) ?? inParserWords(error));
+}
+
+function explainByCode({ code, pos: [offset] }: YAMLError, text: string): SyntaxFinding | null {
+  const message = WORDS[code]?.(text.charAt(offset));
+  return message === undefined ? null : { offset, message, isExplained: true };
+}
+
+function inParserWords({ message, pos: [offset] }: YAMLError): SyntaxFinding {
+  const words = `not YAML: ${message.charAt(0).toLowerCase()}${message.slice(1)}`;
+  return { offset, message: words, isExplained: false };
 }
 
 /** The parser stumbles behind the cause, on the same line. */

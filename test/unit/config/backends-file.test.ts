@@ -190,6 +190,12 @@ describe("an error names the list's file, line and column", () => {
   });
 });
 
+test("errors may be more than a call takes arguments", () => {
+  const errors = errorsOf(load(CHAT, { "conf/more.yaml": "- @x\n".repeat(130_000) }));
+  expect(errors).toHaveLength(130_000);
+  expect(errors.at(-1)).toBe("conf/more.yaml:130000:3: an unquoted value cannot begin with @: quote it");
+});
+
 describe("an error at the key backendsFile", () => {
   const missing = "cannot be read: no such file or directory";
 
