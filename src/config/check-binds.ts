@@ -1,7 +1,7 @@
 // The addresses that Weir itself listens on: no two may be the same or overlap, and the admin server may not
 // be open to everyone. Works on the raw configuration, as checks.ts does.
 
-import { isIP, isIPv6 } from "node:net";
+import { isIPv4, isIPv6 } from "node:net";
 import { attempt, isLoopback, parseBind } from "./addresses.ts";
 import type { Finding, KeyPath } from "./problems.ts";
 import { field, isSet, itemsOf } from "./raw.ts";
@@ -16,13 +16,13 @@ interface OwnBind {
 }
 
 export function checkBinds(raw: unknown): Finding[] {
-  const seen: OwnBind[] = [];
-  const findings: Finding[] = [];
-  for (const own of ownBinds(raw)) {
-    const message = conflictOf(own.bind, seen);
-    if (message === null) seen.push(own);
-    else findings.push({ path: own.path, message });
-  }
+  const taken = new TakenAddresses();
+  const findings = ownBinds(raw).flatMap((own): Finding[] => {
+    const message = taken.conflictOf(own.bind);
+    if (message !== null) return [{ path: own.path, message }];
+    taken.add(own);
+    return [];
+  });
   return [...findings, ...checkAdmin(raw)];
 }
 
@@ -44,37 +44,64 @@ function ownBinds(raw: unknown): OwnBind[] {
   return binds;
 }
 
-/** Null where nothing stands in the way of it. */
-function conflictOf(bind: BindAddress, others: readonly OwnBind[]): string | null {
-  const same = others.find((other) => isSame(bind, other.bind));
-  if (same !== undefined) return `${bind.text} is the address of ${same.owner} already`;
-  const wider = others.find((other) => covers(other.bind, bind));
-  if (wider !== undefined) {
-    return `${bind.text} is among the addresses of ${wider.owner} already, which is on all of them (${wider.bind.text})`;
+/** No two of them are the same or overlap. */
+class TakenAddresses {
+  readonly #owners = new Map<string, OwnBind>();
+  /** By port: the first of all, and of those with an IPv4 address. */
+  readonly #first = new Map<number, OwnBind>();
+  readonly #firstIPv4 = new Map<number, OwnBind>();
+
+  add(own: OwnBind): void {
+    const { bind } = own;
+    this.#owners.set(canonicalText(bind), own);
+    if (bind.kind === "unix") return;
+    if (!this.#first.has(bind.port)) this.#first.set(bind.port, own);
+    if (isIPv4(bind.host) && !this.#firstIPv4.has(bind.port)) this.#firstIPv4.set(bind.port, own);
   }
-  const narrower = others.find((other) => covers(bind, other.bind));
-  if (narrower === undefined) return null;
-  return `${bind.text} is on all addresses, and so on that of ${narrower.owner} (${narrower.bind.text}) too`;
+
+  /** Null where nothing stands in the way of it. */
+  conflictOf(bind: BindAddress): string | null {
+    const same = this.#owners.get(canonicalText(bind));
+    if (same !== undefined) return `${bind.text} is the address of ${same.owner} already`;
+    if (bind.kind === "unix") return null;
+    const wider = this.#around(bind.host, bind.port);
+    if (wider !== undefined) {
+      return `${bind.text} is among the addresses of ${wider.owner} already, which is on all of them (${wider.bind.text})`;
+    }
+    const narrower = this.#within(bind.host, bind.port);
+    if (narrower === undefined) return null;
+    return `${bind.text} is on all addresses, and so on that of ${narrower.owner} (${narrower.bind.text}) too`;
+  }
+
+  /** The one on all addresses, or all of IPv4, if this is one of them: the system has no room for both. */
+  #around(host: string, port: number): OwnBind | undefined {
+    // Node's `::` takes IPv4 too.
+    const onAll = this.#owners.get(tcpText("::", port));
+    return onAll ?? (isIPv4(host) ? this.#owners.get(tcpText("0.0.0.0", port)) : undefined);
+  }
+
+  #within(host: string, port: number): OwnBind | undefined {
+    const canonical = canonicalHost(host);
+    if (canonical === "::") return this.#first.get(port);
+    return canonical === "0.0.0.0" ? this.#firstIPv4.get(port) : undefined;
+  }
 }
 
-function isSame(a: BindAddress, b: BindAddress): boolean {
-  if (a.kind === "unix") return b.kind === "unix" && a.path === b.path;
-  return b.kind === "tcp" && a.port === b.port && canonicalHost(a.host) === canonicalHost(b.host);
+function canonicalText(bind: BindAddress): string {
+  return bind.kind === "unix" ? `unix:${bind.path}` : tcpText(canonicalHost(bind.host), bind.port);
 }
 
-/** `wide` is on all addresses, or all of IPv4, and that of `narrow` is one of them: the system has no room for both. */
-function covers(wide: BindAddress, narrow: BindAddress): boolean {
-  if (wide.kind === "unix" || narrow.kind === "unix" || wide.port !== narrow.port) return false;
-  const host = canonicalHost(wide.host);
-  // Node's `::` takes IPv4 too.
-  if (host === "::") return true;
-  return host === "0.0.0.0" && isIP(narrow.host) === 4;
+function tcpText(canonical: string, port: number): string {
+  return `tcp:${canonical}:${port}`;
 }
 
 /** One spelling for each address; no host is all interfaces. */
 function canonicalHost(host: string): string {
   if (host === "") return "::";
-  return isIPv6(host) ? new URL(`http://[${host}]`).hostname.slice(1, -1) : host.toLowerCase();
+  if (!isIPv6(host)) return host.toLowerCase();
+  // A URL has no room for the zone of a link-local address.
+  const [address = "", ...zone] = host.split("%");
+  return [new URL(`http://[${address}]`).hostname.slice(1, -1), ...zone].join("%");
 }
 
 function checkAdmin(raw: unknown): Finding[] {

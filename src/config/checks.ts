@@ -4,10 +4,10 @@
 import { attempt, defaultBackendId, parseBackendUrl } from "./addresses.ts";
 import type { BackendsLists } from "./backends-file.ts";
 import { checkBinds } from "./check-binds.ts";
-import { type Finding, formatPath, type KeyPath } from "./problems.ts";
+import { type Finding, formatPath, type KeyPath, listed } from "./problems.ts";
 import { entriesOf, field, isOn, isSet, itemsOf } from "./raw.ts";
 import type { BackendTarget } from "./schema-backends.ts";
-import { didYouMean } from "./suggest.ts";
+import { Suggestions } from "./suggest.ts";
 
 /**
  * Every conflict between keys of the file.
@@ -112,7 +112,9 @@ function checkDefaultTier(raw: unknown): Finding[] {
 function checkRoutes(raw: unknown): Finding[] {
   const identity = field(raw, "identity");
   const hasCredentials = isSet(field(identity, "jwt")) || isSet(field(identity, "forwardAuth"));
-  const pools = entriesOf(field(raw, "pools")).map(([name]) => name);
+  const pools = new Set(entriesOf(field(raw, "pools")).map(([name]) => name));
+  const suggestions = new Suggestions(pools);
+  const known = pools.size === 0 ? "" : `; there is ${listed([...pools])}`;
   return itemsOf(field(raw, "routes")).flatMap((route, index) => {
     const path = ["routes", index];
     const findings: Finding[] = repeatedNames(field(field(route, "headers"), "set"), [
@@ -121,13 +123,9 @@ function checkRoutes(raw: unknown): Finding[] {
       "set",
     ]);
     const pool = field(route, "pool");
-    if (typeof pool === "string" && !pools.includes(pool)) {
-      const known = pools.length === 0 ? "" : `; there is ${pools.join(", ")}`;
-      const suggestion = didYouMean(pool, pools) || known;
-      findings.push({
-        path: [...path, "pool"],
-        message: `there is no pool ${JSON.stringify(pool)}${suggestion}`,
-      });
+    if (typeof pool === "string" && !pools.has(pool)) {
+      const message = `there is no pool ${JSON.stringify(pool)}${suggestions.for(pool) || known}`;
+      findings.push({ path: [...path, "pool"], message });
     }
     const auth = field(route, "auth");
     if (isSet(auth) && !hasCredentials) {

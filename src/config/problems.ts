@@ -48,6 +48,14 @@ export function formatPath(path: KeyPath): string {
     .replace(/^\./, "");
 }
 
+/** Names that a message lists at most. */
+const MAX_LISTED = 17;
+
+/** The first of many names. */
+export function listed(names: readonly string[]): string {
+  return names.length > MAX_LISTED ? `${names.slice(0, MAX_LISTED).join(", ")} …` : names.join(", ");
+}
+
 /** Lines that one event logs at most. */
 const MAX_LINES = 20;
 

@@ -1,7 +1,11 @@
 // "did you mean": the known word nearest to one that is not known.
 
+/** Nobody typed a longer one, and the distance costs the square of it. */
+const MAX_LENGTH = 200;
+
 /** The candidate that a typing error could have turned into `word`; null if none is near. */
 export function nearestWord(word: string, candidates: Iterable<string>): string | null {
+  if (word.length > MAX_LENGTH) return null;
   const lower = word.toLowerCase();
   let nearest: string | null = null;
   // A third of the letters may differ: enough for typing errors, too few for another word.
@@ -17,6 +21,29 @@ export function nearestWord(word: string, candidates: Iterable<string>): string 
 export function didYouMean(word: string, candidates: Iterable<string>): string {
   const nearest = nearestWord(word, candidates);
   return nearest === null ? "" : ` (did you mean ${nearest}?)`;
+}
+
+/** Words that are looked for among all others; more than these, in one configuration, are no typing errors. */
+const MAX_SEARCHES = 100;
+
+/** `didYouMean` for any number of words and candidates. */
+export class Suggestions {
+  readonly #candidates: Iterable<string>;
+  readonly #found = new Map<string, string>();
+
+  constructor(candidates: Iterable<string>) {
+    this.#candidates = candidates;
+  }
+
+  /** ` (did you mean X?)`, or nothing. */
+  for(word: string): string {
+    const known = this.#found.get(word);
+    if (known !== undefined) return known;
+    if (this.#found.size >= MAX_SEARCHES) return "";
+    const suggestion = didYouMean(word, this.#candidates);
+    this.#found.set(word, suggestion);
+    return suggestion;
+  }
 }
 
 /**

@@ -1,7 +1,7 @@
 // Runs the schema over a raw configuration and turns what zod says into findings that a person can act on.
 
 import type { z } from "zod";
-import type { Finding, KeyPath } from "./problems.ts";
+import { type Finding, type KeyPath, listed } from "./problems.ts";
 import { configSchema, type ParsedConfig } from "./schema.ts";
 import { keyEntries, keysAt } from "./schema-tree.ts";
 import { didYouMean, nearestWord } from "./suggest.ts";
@@ -9,9 +9,6 @@ import { describeValue } from "./units.ts";
 
 /** What people write who have not read that `off` is the word. */
 const WORDS_FOR_OFF = new Set(["no", "none", "never", "null", "nil", "disabled", "unlimited", "false", "of"]);
-
-/** Keys that a message names at most. */
-const MAX_LISTED = 17;
 
 type Issue = z.core.$ZodIssue;
 
@@ -49,10 +46,11 @@ function describeChoice(input: unknown, values: readonly unknown[]): string {
 function toFindings(issue: Issue, prefix: KeyPath): Finding[] {
   const path = [...prefix, ...issue.path.map((key) => (typeof key === "number" ? key : String(key)))];
   if (issue.code === "unrecognized_keys") {
+    const known = keysAt(path);
     return issue.keys.map((key) => ({
       path: [...path, key],
       at: "key",
-      message: describeUnknownKey(path, key),
+      message: describeUnknownKey(key, known),
     }));
   }
   if (issue.code === "invalid_key") return issue.issues.map(({ message }) => ({ path, at: "key", message }));
@@ -64,10 +62,6 @@ function toFindings(issue: Issue, prefix: KeyPath): Finding[] {
 function knownKeys(issue: Issue, path: KeyPath): string {
   const isMappingExpected = issue.code === "invalid_type" && issue.expected === "object";
   return isMappingExpected ? ` with ${listed(keysAt(path))}` : "";
-}
-
-function listed(keys: readonly string[]): string {
-  return keys.length > MAX_LISTED ? `${keys.slice(0, MAX_LISTED).join(", ")} …` : keys.join(", ");
 }
 
 /** Only zod's own look at a type sees nothing at all; the schema's words would call it "nothing". */
@@ -117,8 +111,8 @@ function isUnknownKey(issue: Issue): boolean {
   return issue.code === "unrecognized_keys";
 }
 
-function describeUnknownKey(path: KeyPath, key: string): string {
-  const known = keysAt(path);
+/** @param known the keys that may stand where it stands */
+function describeUnknownKey(key: string, known: readonly string[]): string {
   const nearest = nearestWord(key, known);
   if (nearest !== null) return `unknown key (did you mean ${nearest}?)`;
   const elsewhere = keyEntries().find((entry) => entry.path.endsWith(`.${key}`));

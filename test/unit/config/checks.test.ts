@@ -43,6 +43,9 @@ describe("addresses", () => {
     expect(errorsOf('listeners: ["unix:/a", "unix:/b", "unix:/a"]', POOLS)).toEqual([
       "f:1:35: listeners[2]: unix:/a is the address of listeners[0] already",
     ]);
+    expect(errorsOf('listeners: ["[fe80::1%a]:80", "[fe80::1%b]:80", "[fe80::0:1%a]:80"]', POOLS)).toEqual([
+      "f:1:49: listeners[2]: [fe80::0:1%a]:80 is the address of listeners[0] already",
+    ]);
   });
 
   test.each([
@@ -70,6 +73,33 @@ describe("addresses", () => {
     ["unix:/a", "unix:/b"],
   ])("while %s and %s stand side by side", (one, other) => {
     expect(errorsOf(`listeners: ["${one}", "${other}"]`, POOLS)).toEqual([]);
+  });
+
+  test.each([
+    [
+      ["10.0.0.1:80", "10.0.0.2:80", ":80"],
+      "is on all addresses, and so on that of listeners[0] (10.0.0.1:80) too",
+    ],
+    [
+      ["[::1]:80", "10.0.0.2:80", "0.0.0.0:80"],
+      "is on all addresses, and so on that of listeners[1] (10.0.0.2:80) too",
+    ],
+    [
+      [":81", "[::1]:80", "0.0.0.0:80", "10.0.0.1:80"],
+      "is among the addresses of listeners[2] already, which is on all of them (0.0.0.0:80)",
+    ],
+  ])("the first that stands in the way is named: %j", (binds, message) => {
+    const last = binds.at(-1);
+    expect(errorsOf(`listeners: ${JSON.stringify(binds)}`, POOLS)).toEqual([
+      expect.stringContaining(`: listeners[${binds.length - 1}]: ${last} ${message}`),
+    ]);
+  });
+
+  test("one that is refused takes no address", () => {
+    expect(errorsOf('listeners: [":80", "10.0.0.1:80", "10.0.0.1:80"]', POOLS)).toEqual([
+      expect.stringContaining("listeners[1]: 10.0.0.1:80 is among the addresses of listeners[0]"),
+      expect.stringContaining("listeners[2]: 10.0.0.1:80 is among the addresses of listeners[0]"),
+    ]);
   });
 
   test("nor may a listener on all addresses take the port of the admin server", () => {
@@ -133,6 +163,12 @@ describe("routes", () => {
     expect(errorsOf(LISTENERS, POOLS, "routes: [{ pool: game }, { pool: toString }]")).toEqual([
       'f:3:18: routes[0].pool: there is no pool "game"; there is chat',
       'f:3:34: routes[1].pool: there is no pool "toString"; there is chat',
+    ]);
+    const pools = Array.from({ length: 18 }, (_, i) => `pool${i}: { backends: ["ws://a"] }`).join(", ");
+    const names = Array.from({ length: 17 }, (_, i) => `pool${i}`).join(", ");
+    expect(errorsOf(LISTENERS, `pools: { ${pools} }`, "routes: [{ pool: game }, { pool: pol7 }]")).toEqual([
+      `f:3:18: routes[0].pool: there is no pool "game"; there is ${names} …`,
+      'f:3:34: routes[1].pool: there is no pool "pol7" (did you mean pool7?)',
     ]);
   });
 
