@@ -8,6 +8,7 @@ import { checkCertificates } from "./certificate-checks.ts";
 import { type BackendsLists, includeBackends } from "./backends-file.ts";
 import { checkConfig } from "./checks.ts";
 import { checkKeyFiles } from "./key-files.ts";
+import { KeyPathSet } from "./key-path-set.ts";
 import { type Finding, formatPath, formatProblem, type KeyPath, type Problem } from "./problems.ts";
 import { resolveConfig } from "./resolve.ts";
 import type { Config } from "./schema.ts";
@@ -147,14 +148,12 @@ function examine(
   lists: BackendsLists,
 ): Examined {
   const { parsed, findings } = validate(value);
-  const known = [...reported, ...findings.map(({ path }) => path)];
+  const unread = new KeyPathSet(reported);
   // A key that is wrong by itself says nothing reliable about the keys that depend on it.
-  const conflicts = checkConfig(value, lists).filter(
-    ({ path }) => !known.some((other) => isRelated(path, other)),
-  );
+  const wrong = new KeyPathSet([...reported, ...findings.map(({ path }) => path)]);
   const errors = [
-    ...findings.filter(({ path }) => !reported.some((other) => isRelated(path, other))),
-    ...conflicts,
+    ...findings.filter(({ path }) => !unread.isRelated(path)),
+    ...checkConfig(value, lists).filter(({ path }) => !wrong.isRelated(path)),
   ];
   if (parsed === null || errors.length > 0) return { config: null, errors, warnings: [] };
   const config = resolveConfig(parsed, directory, lists);
@@ -167,25 +166,18 @@ export function isResolved(value: unknown): value is Config {
   return typeof value === "object" && value !== null && resolved.has(value);
 }
 
-/** One is the other, or lies within it. */
-function isRelated(a: KeyPath, b: KeyPath): boolean {
-  const length = Math.min(a.length, b.length);
-  return a.slice(0, length).every((key, index) => key === b[index]);
-}
-
 function readText(path: string): string {
   return readFileSync(path, "utf8");
 }
 
 /** Each once, as several pools may name one file; the configuration first, and each file from its top. */
 function inOrder(problems: readonly Problem[], first: string | null): Problem[] {
-  const files = [...new Set([first, ...problems.map(({ file }) => file)])];
+  const files = new Set([first, ...problems.map(({ file }) => file)]);
+  const ranks = new Map([...files].map((file, rank) => [file, rank]));
+  const rankOf = ({ file }: Problem): number => ranks.get(file) ?? 0;
   const once = new Map(problems.map((problem) => [formatProblem(problem), problem]));
   return [...once.values()].toSorted(
-    (a, b) =>
-      files.indexOf(a.file) - files.indexOf(b.file) ||
-      (a.line ?? 0) - (b.line ?? 0) ||
-      (a.column ?? 0) - (b.column ?? 0),
+    (a, b) => rankOf(a) - rankOf(b) || (a.line ?? 0) - (b.line ?? 0) || (a.column ?? 0) - (b.column ?? 0),
   );
 }
 
