@@ -68,7 +68,7 @@ export function isHostName(text: string): boolean {
 export function parseBackendUrl(url: string): BackendTarget {
   const [, scheme = "", rest = ""] = /^([a-z][a-z0-9+.-]*):(.*)$/is.exec(url) ?? [];
   // Not echoed: what stands there may be a password.
-  if (!/unix$/i.test(scheme) && /^[^/?#]*\/*[^/?#]*@/.test(url)) {
+  if (!/unix$/i.test(scheme) && /^[^/?#@]*(?:\/+[^/?#@]*)?@/.test(url)) {
     throw new AddressError("a backend URL cannot hold a user or password");
   }
   switch (scheme.toLowerCase()) {
@@ -130,8 +130,9 @@ function queryError(): AddressError {
   return new AddressError("a backend URL has no query or fragment; only a path prefix can be given");
 }
 
-function trimSlashes(path: string): string {
-  return path.replace(/\/+$/, "");
+/** The path without slashes at its end. */
+export function trimSlashes(path: string): string {
+  return path.replace(/(?<!\/)\/+$/, "");
 }
 
 function splitHostPort(text: string): { host: string; portText: string } {

@@ -2,7 +2,7 @@
 
 import { isIPv6 } from "node:net";
 import { z } from "zod";
-import { AddressError, isHostName } from "./addresses.ts";
+import { AddressError, isHostName, trimSlashes } from "./addresses.ts";
 import { headerName, integer, isNot, parsed, text, urlPath } from "./schema-values.ts";
 import { didYouMean } from "./suggest.ts";
 import { describeValue } from "./units.ts";
@@ -80,20 +80,24 @@ export const headerValue = z
   .regex(/^[\t\x20-\x7e\x80-\xff]*$/, { error: "holds characters that a header cannot carry" })
   .meta({ title: "text" });
 
-/** Text with one placeholder that Weir fills in. */
+const PLACEHOLDER = /\{\{([^{}]*)\}\}/g;
+
+/** Text with one placeholder that Weir fills in; spaces within its braces are taken out. */
 export function noticeText(placeholder: string) {
-  return text("text", 4096).superRefine((notice, context) => {
-    for (const [whole, name = ""] of notice.matchAll(/\{\{\s*([^{}]*?)\s*\}\}/g)) {
-      if (name === placeholder) continue;
-      const message = `${whole} is unknown here; {{${placeholder}}} is filled in${didYouMean(name, [placeholder])}`;
-      context.addIssue({ code: "custom", message, input: notice });
-    }
-  });
+  return text("text", 4096)
+    .overwrite((notice) => notice.replaceAll(PLACEHOLDER, (_, name: string) => `{{${name.trim()}}}`))
+    .superRefine((notice, context) => {
+      for (const [whole, name = ""] of notice.matchAll(PLACEHOLDER)) {
+        if (name === placeholder) continue;
+        const message = `${whole} is unknown here; {{${placeholder}}} is filled in${didYouMean(name, [placeholder])}`;
+        context.addIssue({ code: "custom", message, input: notice });
+      }
+    });
 }
 
 /** Begins with `/`, ends without one. */
 export const pathPrefix = urlPath()
-  .transform((path) => path.replace(/\/+$/, ""))
+  .transform(trimSlashes)
   .refine((path) => path !== "", { error: "takes nothing off: write off or a prefix like /chat" });
 
 /** RFC 6455 §7.4: codes 1004 to 1006 and 1015 never stand in a Close frame. */

@@ -252,6 +252,13 @@ routes: [{ pool: chat, origins: ["https://Example.com", self], stripPrefix: /cha
     });
   });
 
+  test("a placeholder may have spaces within its braces", () => {
+    const { routes } = loadWith(
+      "routes: [{ pool: chat, notices: { limited: '{{ retryAfterMs }} of {{\u00a0retryAfterMs}}' } }]",
+    );
+    expect(routes[0]?.notices?.limited).toBe("{{retryAfterMs}} of {{retryAfterMs}}");
+  });
+
   test("relative paths are relative to the file, sockets too", () => {
     const config = load(
       `listeners: ["unix:weir.sock"]
