@@ -1,11 +1,38 @@
-// What the certificate that a client has shown in its TLS handshake says of it.
+// The certificate that a client has shown in its TLS handshake: judged once, and kept as it was then. What a
+// socket would show of it later is never read: another handshake could have changed that.
 
 import type { X509Certificate } from "node:crypto";
 import type { Socket } from "node:net";
 import type { TLSSocket } from "node:tls";
 import { alternativeNames } from "../config/certificates.ts";
+import type { ListenerTlsConfig } from "../config/schema-listeners.ts";
+
+/** A socket whose handshake is over. */
+type SecuredSocket = Socket & Pick<TLSSocket, "authorized" | "authorizationError" | "getPeerX509Certificate">;
 
 const KIND_OF_NAME: Readonly<Record<string, string>> = { dns: "DNS", email: "email", uri: "URI" };
+
+/** Those that `clientCa` vouches for. */
+const certificates = new WeakMap<Socket, X509Certificate>();
+
+/**
+ * To be called when the handshake is over. One that is there but bad is refused where none would have been
+ * asked for.
+ *
+ * @returns what is wrong; null: the client is let in
+ */
+export function judgeCertificate(
+  socket: SecuredSocket,
+  clientCert: ListenerTlsConfig["clientCert"],
+): string | null {
+  if (clientCert === "off") return null;
+  const certificate = socket.getPeerX509Certificate();
+  if (certificate === undefined && clientCert === "optional") return null;
+  const error: unknown = socket.authorizationError;
+  if (certificate === undefined || !socket.authorized || error !== null) return String(error);
+  certificates.set(socket, certificate);
+  return null;
+}
 
 /**
  * A field of the certificate; null without TLS, without a certificate that `clientCa` vouches for, and where
@@ -14,9 +41,7 @@ const KIND_OF_NAME: Readonly<Record<string, string>> = { dns: "DNS", email: "ema
  * @param field of `identity.user[].certificate`
  */
 export function certificateField(socket: Socket, field: string): string | null {
-  const { encrypted, authorized } = socket as Socket & Partial<Pick<TLSSocket, "encrypted" | "authorized">>;
-  if (encrypted !== true || authorized !== true) return null;
-  const certificate = (socket as TLSSocket).getPeerX509Certificate();
+  const certificate = certificates.get(socket);
   return certificate === undefined ? null : fieldOf(certificate, field);
 }
 

@@ -4,6 +4,7 @@
 import type { Socket } from "node:net";
 import tls from "node:tls";
 import type { ListenerTlsConfig } from "../config/schema-listeners.ts";
+import { judgeCertificate } from "./client-certificate.ts";
 import { ignoreError } from "./ignore-error.ts";
 import type { ServedCertificates } from "./server-contexts.ts";
 
@@ -65,17 +66,10 @@ export class ListenerTls {
 
   #onSecured(socket: tls.TLSSocket): void {
     socket.on("error", ignoreError);
-    const fault = this.#certificateFault(socket);
+    const fault = judgeCertificate(socket, this.#clientCert);
     if (fault === null) return this.#events?.secured(socket);
     socket.destroy();
     this.#events?.failed(socket, fault);
-  }
-
-  /** One that is there but bad is refused where none would have been asked for. */
-  #certificateFault(socket: tls.TLSSocket): string | null {
-    if (this.#clientCert === "off" || socket.authorized) return null;
-    if (this.#clientCert === "optional" && socket.getPeerX509Certificate() === undefined) return null;
-    return String(socket.authorizationError);
   }
 }
 

@@ -1,14 +1,24 @@
 import { X509Certificate } from "node:crypto";
 import { Socket } from "node:net";
 import { describe, expect, test } from "vitest";
-import { certificateField } from "../../../src/data-plane/client-certificate.ts";
+import { certificateField, judgeCertificate } from "../../../src/data-plane/client-certificate.ts";
 import { makeAuthority, openssl } from "../../support/certificates.ts";
 import { isMissing } from "../../support/requirement.ts";
 
 /** A socket whose client has shown this certificate. */
-function socketOf(shown: X509Certificate | undefined, authorized = true): Socket {
-  const facts = { encrypted: true, authorized, getPeerX509Certificate: () => shown };
-  return Object.assign(new Socket(), facts);
+function shown(certificate: X509Certificate | undefined, error: string | null = null) {
+  return Object.assign(new Socket(), {
+    authorized: error === null,
+    authorizationError: error as unknown as Error,
+    getPeerX509Certificate: () => certificate,
+  });
+}
+
+/** The same, let in with it. */
+function judged(certificate: X509Certificate): Socket {
+  const socket = shown(certificate);
+  expect(judgeCertificate(socket, "required")).toBeNull();
+  return socket;
 }
 
 describe.skipIf(isMissing(openssl))("certificateField", () => {
@@ -30,7 +40,7 @@ describe.skipIf(isMissing(openssl))("certificateField", () => {
     ];
     for (const [field, subject, san, value] of cases) {
       const certificate = new X509Certificate((await sign({ subject, names: san })).cert);
-      expect.soft({ field, subject, san, value: certificateField(socketOf(certificate), field) }).toEqual({
+      expect.soft({ field, subject, san, value: certificateField(judged(certificate), field) }).toEqual({
         field,
         subject,
         san,
@@ -41,13 +51,52 @@ describe.skipIf(isMissing(openssl))("certificateField", () => {
 
   test("fingerprint is the SHA-256 of all of it, in hex", async () => {
     const certificate = new X509Certificate((await (await makeAuthority()).sign()).cert);
-    expect(certificateField(socketOf(certificate), "fingerprint")).toMatch(/^[\da-f]{64}$/);
+    expect(certificateField(judged(certificate), "fingerprint")).toMatch(/^[\da-f]{64}$/);
   });
 
-  test("is null for a certificate that nobody vouches for, without one, and without TLS", async () => {
+  test("is null without one, and where nobody has judged it", async () => {
     const certificate = new X509Certificate((await (await makeAuthority()).sign({ subject: ann })).cert);
-    expect(certificateField(socketOf(certificate, false), "cn")).toBeNull();
-    expect(certificateField(socketOf(undefined), "cn")).toBeNull();
-    expect(certificateField(new Socket(), "cn")).toBeNull();
+    const without = shown(undefined);
+    judgeCertificate(without, "optional");
+    const unasked = shown(certificate);
+    judgeCertificate(unasked, "off");
+    for (const socket of [without, unasked, shown(certificate), new Socket()]) {
+      expect(certificateField(socket, "cn")).toBeNull();
+    }
+  });
+
+  test("stays what it was when it was judged, whatever the socket shows later", async () => {
+    const { sign } = await makeAuthority();
+    const certificate = new X509Certificate((await sign({ subject: ann })).cert);
+    const other = new X509Certificate((await sign({ subject: "/CN=bob" })).cert);
+    const socket = shown(certificate);
+    judgeCertificate(socket, "required");
+    socket.getPeerX509Certificate = () => other;
+    expect(certificateField(socket, "cn")).toBe("ann");
+    const anonymous = shown(undefined);
+    judgeCertificate(anonymous, "optional");
+    Object.assign(anonymous, { authorized: true, getPeerX509Certificate: () => other });
+    expect(certificateField(anonymous, "cn")).toBeNull();
+  });
+});
+
+describe.skipIf(isMissing(openssl))("judgeCertificate", () => {
+  test("refuses one that nobody vouches for, and under required who has none", async () => {
+    const certificate = new X509Certificate((await (await makeAuthority()).sign()).cert);
+    const bad = "DEPTH_ZERO_SELF_SIGNED_CERT";
+    const missing = "UNABLE_TO_GET_ISSUER_CERT";
+    expect(judgeCertificate(shown(certificate, bad), "required")).toBe(bad);
+    expect(judgeCertificate(shown(certificate, bad), "optional")).toBe(bad);
+    expect(judgeCertificate(shown(undefined, missing), "required")).toBe(missing);
+    expect(judgeCertificate(shown(undefined, missing), "optional")).toBeNull();
+    expect(judgeCertificate(shown(undefined, null), "required")).not.toBeNull();
+    expect(judgeCertificate(shown(certificate, bad), "off")).toBeNull();
+  });
+
+  test("believes no socket that says at once that it is authorized and why it is not", async () => {
+    const certificate = new X509Certificate((await (await makeAuthority()).sign()).cert);
+    const socket = Object.assign(shown(certificate, "CERT_HAS_EXPIRED"), { authorized: true });
+    expect(judgeCertificate(socket, "optional")).toBe("CERT_HAS_EXPIRED");
+    expect(certificateField(socket, "cn")).toBeNull();
   });
 });
