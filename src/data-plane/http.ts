@@ -168,10 +168,11 @@ export function parseRequest(request: http.IncomingMessage): RequestTarget {
   const { httpVersionMajor, httpVersionMinor, headersDistinct } = request;
   if (httpVersionMajor !== 1) throw new Refusal("bad_request", { message: "the version must be HTTP/1" });
   const hosts = headersDistinct["host"] ?? [];
-  if (hosts.length > 1 || (httpVersionMinor > 0 && !hosts[0])) {
+  const [host] = hosts;
+  if (hosts.length > 1 || host === "" || (host === undefined && httpVersionMinor > 0)) {
     throw new Refusal("bad_request", { message: "there must be one host" });
   }
-  return parseTarget(request.url ?? "", hosts[0] ?? "");
+  return parseTarget(request.url ?? "", host ?? "");
 }
 
 /** Without the query, which may hold a token. */

@@ -63,10 +63,12 @@ function originMatcher(pattern: string): OriginMatcher {
 }
 
 /**
- * The scheme is not looked at: whether the client came by TLS is often known only to a proxy in front.
- * A port that the origin's scheme has anyway may be there or not.
+ * A page of the host by either scheme: whether the client came by TLS is often known only to a proxy in front.
+ * A port that the origin's scheme has anyway may be there or not. Apps have origins of their own schemes, with
+ * hosts like `localhost` that are no names in the network.
  */
 function isSelf(origin: Origin, authority: string): boolean {
+  if (origin.scheme !== "http:" && origin.scheme !== "https:") return false;
   const own = parseOrigin(`${origin.scheme}//${authority}`);
   return own !== null && own.host === origin.host && own.port === origin.port;
 }

@@ -1,5 +1,6 @@
 // Finds the route of a request by host and path. Patterns are compiled once per configuration.
 
+import { isIP } from "node:net";
 import type { RouteConfig } from "../config/schema.ts";
 import { Refusal } from "../errors.ts";
 
@@ -15,8 +16,20 @@ export interface RequestTarget {
   readonly authority: string | null;
 }
 
-/** An address in brackets or a registered name (RFC 3986 §3.2.2), and a port; nothing that hides a user or path. */
-const HOST = /^(?:\[[\da-f:.]+\]|[\w\-.~!$&'()*+,;=%]*)(?::\d*)?$/i;
+/**
+ * An address in brackets or labels of unreserved characters (RFC 3986 §3.2.2), and a port. A name could hold
+ * escapes and `!$&'()*+,;=` too: no server has such a name, and a backend would read `%61dmin` as `admin`.
+ */
+const HOST = /^(?:\[([\da-f:.]+)\]|([\w~-]+(?:\.[\w~-]+)*)\.?)(?::\d{0,5})?$/i;
+
+/** What URL parsers read as an IPv4 address, in any of its spellings: its last label is a number. */
+const NUMERIC = /(?:^|\.)(?:\d+|0x[\da-f]*)$/;
+
+/** What is encoded more than once of a character that parts a path, or leads out of it. */
+const ENCODED_AGAIN = /%(?:25)+(?=2e|2f|5c|3b|00)/gi;
+
+/** Segments that servers resolve, also those that cut `;x` off a segment first. */
+const DOTS = /(?:^|\/)(?:\.\.(?:[/;]|$)|\.;)/;
 
 type Matcher = (text: string) => boolean;
 
@@ -55,6 +68,8 @@ export class Routes {
  * then replaces the Host header). Throws Refusal `bad_request` for anything else, for undecodable
  * escapes, for a malformed host, and for what servers read in different ways: a `..` segment, a backslash,
  * a fragment, a NUL. With them a path could pass by a route and reach what that route guards.
+ *
+ * @param hostHeader empty where there is none, as in HTTP/1.0
  */
 export function parseTarget(url: string, hostHeader: string): RequestTarget {
   let rawPath = url;
@@ -68,18 +83,19 @@ export function parseTarget(url: string, hostHeader: string): RequestTarget {
   }
   const query = rawPath.indexOf("?");
   const written = query === -1 ? rawPath : rawPath.slice(0, query);
-  if (rawPath.includes("#") || written.includes("\\")) {
-    throw new Refusal("bad_request", { message: "the request target has a fragment or a backslash" });
-  }
+  if (rawPath.includes("#"))
+    throw new Refusal("bad_request", { message: "the request target has a fragment" });
   const path = decodePath(written);
-  if (/(?:^|[/\\])\.\.(?:[/\\]|$)/.test(path)) {
-    throw new Refusal("bad_request", { message: "the path has a .. segment" });
-  }
-  if (path.includes("\0")) throw new Refusal("bad_request", { message: "the path has a NUL" });
-  if (!HOST.test(authority ?? hostHeader)) {
-    throw new Refusal("bad_request", { message: "the host is malformed" });
-  }
-  return { host: hostName(authority ?? hostHeader), path: withoutDots(path), rawPath, authority };
+  checkPath(written.includes("%25") ? decodePath(written.replaceAll(ENCODED_AGAIN, "%")) : path);
+  const host = authority === null && hostHeader === "" ? "" : hostName(authority ?? hostHeader);
+  return { host, path: withoutDots(path), rawPath, authority };
+}
+
+/** Throws Refusal `bad_request`. */
+function checkPath(decoded: string): void {
+  if (decoded.includes("\\")) throw new Refusal("bad_request", { message: "the path has a backslash" });
+  if (DOTS.test(decoded)) throw new Refusal("bad_request", { message: "the path has a .. segment" });
+  if (decoded.includes("\0")) throw new Refusal("bad_request", { message: "the path has a NUL" });
 }
 
 /** With its `?`; without a fragment. */
@@ -103,10 +119,25 @@ function decodePath(path: string): string {
   }
 }
 
-/** Host without port, brackets kept off, lower case. `example.com.` is the same name, written as DNS has it. */
+/**
+ * Host without port, brackets kept off, lower case. `example.com.` is the same name, written as DNS has it.
+ * Throws Refusal `bad_request`.
+ */
 function hostName(authority: string): string {
-  const match = /^\[([^\]]*)\](?::\d*)?$|^([^:]*)(?::\d*)?$/.exec(authority);
-  return (match?.[1] ?? match?.[2] ?? authority).toLowerCase().replace(/\.$/, "");
+  const [match, address, name = ""] = HOST.exec(authority.toLowerCase()) ?? [];
+  if (match === undefined || (address !== undefined && isIP(address) !== 6)) {
+    throw new Refusal("bad_request", { message: "the host is malformed" });
+  }
+  return canonicalHost(address ?? name);
+}
+
+/** An address as URL parsers write it: `127.1` and `0x7f000001` are `127.0.0.1`. A name is as it is. */
+function canonicalHost(host: string): string {
+  const isV6 = host.includes(":");
+  if (!isV6 && (!NUMERIC.test(host) || isIP(host) === 4)) return host;
+  return (
+    URL.parse(isV6 ? `http://[${host}]/` : `http://${host}/`)?.hostname.replace(/^\[(.*)\]$/, "$1") ?? host
+  );
 }
 
 function matchesAny(): boolean {
@@ -118,10 +149,7 @@ function matchesAny(): boolean {
  * without them in what is compared.
  */
 export function hostMatcher(pattern: string): Matcher {
-  const labels = pattern
-    .toLowerCase()
-    .replace(/^\[(.*)\]$|\.$/, "$1")
-    .split(".");
+  const labels = canonicalHost(pattern.toLowerCase().replace(/^\[(.*)\]$|\.$/, "$1")).split(".");
   return (host) => {
     const parts = host.split(".");
     return (

@@ -34,6 +34,19 @@ const attacks = {
   "text behind the bracket": get(["Host: [::1]evil"]),
   "a user in an absolute target": get(["Host: a"], "http://good.example@evil.example/"),
   "a backslash in an absolute target": get(["Host: a"], "http://good.example\\evil.example/"),
+  "an escape in the Host": get(["Host: %61dmin.example"]),
+  "an encoded dot in the Host": get(["Host: admin%2eexample"]),
+  "an escape in an absolute target": get(["Host: a"], "http://%61dmin.example/"),
+  "characters that no name has in the Host": get(["Host: a;b=c"]),
+  "nothing but a port in the Host": get(["Host: :80"]),
+  "nothing but dots in the Host": get(["Host: .."]),
+  "an empty label in the Host": get(["Host: admin.example.."]),
+  "an empty Host of HTTP/1.0": get(["Host:"]).replace("HTTP/1.1", "HTTP/1.0"),
+  "an absolute target without a host": get(["Host: a"], "http:///x"),
+  "an absolute target with nothing but a port": get(["Host: a"], "http://:80/x"),
+  "an upgrade for an escape": upgradeRequest({ host: "%61dmin.example" }),
+  "an upgrade for an absolute target without a host": upgradeRequest({ path: "http:///x" }),
+  "an upgrade for nothing but a port": upgradeRequest({ host: ":80" }),
   "an upgrade for a user": upgradeRequest({ host: "good.example@evil.example" }),
   "an upgrade for a path": upgradeRequest({ host: "good.example/evil" }),
 };
@@ -66,4 +79,30 @@ test("a dot at the end of a host passes by no route", async () => {
   }
   await openRaw(weir.url, { host: "other.example." });
   expect(backend.upgrades.map(({ headers }) => headers.host)).toEqual(["other.example."]);
+});
+
+test("names with underscores, in punycode and with ports are served", async () => {
+  const backend = await startEchoBackend();
+  const weir = await startInFrontOf(backend.url);
+  const hosts = ["under_score", "xn--e1afmkfd.example", "a-b.example:8080", "127.0.0.1", "[::1]:80"];
+  for (const host of hosts) await openRaw(weir.url, { host });
+  expect(backend.upgrades.map(({ headers }) => headers.host)).toEqual(hosts);
+});
+
+// A backend that builds a URL of its Host reads each of these as 127.0.0.1.
+test("no spelling of an address passes by its route", async () => {
+  const backend = await startEchoBackend();
+  const weir = await startInFrontOf(backend.url, {
+    config: {
+      identity: { jwt: { secret: DEFAULT_SECRET } },
+      routes: [
+        { match: { host: "127.0.0.1" }, pool: "chat" },
+        { pool: "chat", auth: "off" },
+      ],
+    },
+  });
+  for (const host of ["127.0.0.1:80", "127.1", "0x7f.1", "2130706433", "0177.0.0.1."]) {
+    await expect(openRaw(weir.url, { host })).rejects.toThrow(/unauthorized/);
+  }
+  expect(backend.upgrades).toEqual([]);
 });

@@ -28,11 +28,21 @@ const paths = [
   "/admin\\x",
   "/\\admin/x",
   "/x/..",
+  "/adm\u00edn",
+  "/admin%5cx",
+  "/x/%2e%2e%5cadmin",
+  "/admin%255cx",
+  "/x/..;/admin/x",
+  "/x/%2e%2e;a=b/admin/x",
+  "/.;/admin/x",
+  "/x/%252e%252e/admin/x",
+  "/x%252f..%252fadmin",
+  "/x/%c0%ae%c0%ae/admin",
   "/admin%00",
   "/x%00/../admin",
 ];
 
-test("a path with a .. segment, a backslash, a fragment or a NUL is answered 400, and reaches no backend", async () => {
+test("a path with a .. segment, a backslash, a fragment or a NUL in any spelling is answered 400, and reaches no backend", async () => {
   const backend = await startEchoBackend();
   const weir = await startInFrontOf(backend.url, { config: guarded });
   const bystander = await openBystander(weir.url);

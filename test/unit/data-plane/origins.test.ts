@@ -100,6 +100,10 @@ describe("self is the host that the request was sent to", () => {
     ["null", "null", false],
     ["https://x", "", false],
     ["https://", "", false],
+    ["capacitor://localhost", "localhost", false],
+    ["chrome-extension://chat", "chat", false],
+    ["ftp://chat.example.com", "chat.example.com", false],
+    ["wss://chat.example.com", "chat.example.com", false],
   ])("%s on %j: %s", (origin, authority, allowed) =>
     expect(allows(["self"], origin, authority)).toBe(allowed),
   );

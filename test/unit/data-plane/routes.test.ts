@@ -7,8 +7,10 @@ import { parseTarget, Routes } from "../../../src/data-plane/routes.ts";
 import { Refusal } from "../../../src/errors.ts";
 
 const pathText = fc.string({ unit: fc.constantFrom("a", "b", ".", "/", "-", "%20", "%2e"), maxLength: 12 });
-const dots = fc.constantFrom("..", "%2e%2e", ".%2E", "%2e.");
-const slash = fc.constantFrom("/", "%2f", "%2F", "\\", "%5c");
+const dots = fc.constantFrom("..", "%2e%2e", ".%2E", "%2e.", "%252e.", "%25252E%2e");
+const slash = fc.constantFrom("/", "%2f", "%2F", "\\", "%5c", "%252f", "%25255C");
+/** What ends a segment: some servers cut off what stands behind a semicolon. */
+const end = fc.oneof(slash, fc.constantFrom("", ";", "%3b", "%253B"));
 
 function target(path: string, host = "example.com") {
   return parseTarget(path, host);
@@ -58,14 +60,25 @@ describe("parseTarget", () => {
 
   test("refuses a .. segment between separators of any spelling, wherever it stands", () => {
     fc.assert(
-      fc.property(pathText, slash, dots, fc.option(slash, { nil: "" }), (before, left, segment, right) => {
+      fc.property(pathText, slash, dots, end, (before, left, segment, right) => {
         expect(() => target(`/${before}${left}${segment}${right}${right && "x"}`)).toThrow(Refusal);
       }),
     );
   });
 
   test("passes dots that are no .. segment", () => {
-    for (const path of ["/a..b", "/...", "/..a", "/a..", "/.", "/./a", "/?/../", "/%252e%252e"]) {
+    for (const path of [
+      "/a..b",
+      "/...",
+      "/..a",
+      "/a..",
+      "/.",
+      "/./a",
+      "/?/../",
+      "/a;..",
+      "/..a;",
+      "/%25..2e",
+    ]) {
       expect(target(path).rawPath).toBe(path);
     }
   });
@@ -84,11 +97,33 @@ describe("parseTarget", () => {
     }
   });
 
-  test("refuses a fragment anywhere, and a backslash in the path", () => {
-    for (const path of ["/#", "/a#/b", "/a?b#c", "/\\", "/a\\b", "http://a/b#", "http://a#b"]) {
+  test("refuses a fragment anywhere", () => {
+    for (const path of ["/#", "/a#/b", "/a?b#c", "http://a/b#", "http://a#b"]) {
+      expect(() => target(path)).toThrow("fragment");
+    }
+    expect(target("/%23").path).toBe("/#");
+  });
+
+  test.for(["/\\", "/a\\b", "/a%5cb", "/%5C", "/%255cb", "/%2525255Cb", "http://a/b%5cc"])(
+    "refuses the backslash in %s",
+    (path) => {
+      expect(() => target(path)).toThrow("backslash");
+    },
+  );
+
+  test("passes a backslash in a query", () => {
+    for (const path of ["/a?b\\c", "/a?b%5cc"]) expect(target(path).rawPath).toBe(path);
+  });
+
+  test("refuses a NUL and a cut-off . segment, however often they are encoded", () => {
+    for (const path of ["/a%00", "/%2500/a", "/.;/a", "/a/%2e;x/b", "/a/.%253bx/b"]) {
       expect(() => target(path)).toThrow(Refusal);
     }
-    for (const path of ["/a?b\\c", "/%23", "/%5cb"]) expect(target(path).rawPath).toBe(path);
+  });
+
+  test("passes what else is encoded twice, and compares it decoded once", () => {
+    expect(target("/a%252fb%2520c%2541").path).toBe("/a%2fb%20c%41");
+    expect(target(`/${"%25".repeat(4_000)}2`).path).toBe(`/${"%".repeat(4_000)}2`);
   });
 
   test("reads an absolute target as its authority and the rest", () => {
@@ -117,7 +152,15 @@ describe("parseTarget", () => {
     ["127.0.0.1:80", "127.0.0.1"],
     ["[::1]:80", "::1"],
     ["[FE80::1]", "fe80::1"],
+    ["[0:0::0:1]:80", "::1"],
+    ["[::ffff:127.0.0.1]", "::ffff:7f00:1"],
+    ["127.1", "127.0.0.1"],
+    ["0x7F000001.", "127.0.0.1"],
+    ["2130706433:80", "127.0.0.1"],
+    ["0177.0.0.01", "127.0.0.1"],
+    ["shard.1", "shard.1"],
     ["under_score", "under_score"],
+    ["a-b.~c.xn--e1afmkfd", "a-b.~c.xn--e1afmkfd"],
     ["", ""],
   ])("takes the name of the host '%s'", ([header, host]) => {
     expect(target("/", header).host).toBe(host);
@@ -138,8 +181,46 @@ describe("parseTarget", () => {
     "a\u00e9",
     '"a"',
     "a,b;c@d",
+    "%61dmin.example",
+    "admin%2eexample",
+    "x%40admin.example",
+    "admin.example%00",
+    "a!b",
+    "a'b",
+    "a,b",
+    "a;b",
+    "a=b",
+    "*",
+    ":80",
+    ":",
+    ".",
+    "..",
+    ".a",
+    "a..b",
+    "admin.example..",
+    "..:80",
+    "a:123456",
+    "[]",
+    "[1.2.3.4]",
+    "[::1::]",
+    "[:]",
+    "[12345::]",
   ])("refuses the host '%s'", (header) => {
     expect(() => target("/", header)).toThrow("the host is malformed");
+  });
+
+  test("refuses an absolute target without a host, or with a malformed one", () => {
+    for (const url of [
+      "http:///x",
+      "http://",
+      "ws:///",
+      "https://:443/",
+      "http://?",
+      "http://%61/",
+      "ws://../",
+    ]) {
+      expect(() => target(url, "a")).toThrow("the host is malformed");
+    }
   });
 });
 
@@ -211,6 +292,19 @@ describe("Routes", () => {
     const routes = routesFor([{ host: "*.example" }]);
     expect(poolOf(routes, ".example", "/")).toBeUndefined();
     expect(poolOf(routes, "a.example", "/")).toBe(0);
+  });
+
+  test("matches an address in whatever spelling", () => {
+    const routes = routesFor([{ host: "127.0.0.1" }, { host: "[0:0::1]" }, { host: "[::ffff:1.2.3.4]" }]);
+    for (const [host, index] of [
+      ["127.0.0.1", 0],
+      ["0x7f.1", 0],
+      ["[::1]", 1],
+      ["[0:0:0:0:0:0:0:1]", 1],
+      ["[::ffff:102:304]", 2],
+    ] as const) {
+      expect(poolOf(routes, target("/", host).host, "/")).toBe(index);
+    }
   });
 
   test("a route without a match takes everything", () => {
