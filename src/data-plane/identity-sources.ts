@@ -10,7 +10,7 @@ import { cookieValue } from "./cookies.ts";
 import type { Proof } from "./credentials/credentials.ts";
 import type { VerifiedToken } from "./credentials/token-verifier.ts";
 import { headerAlias } from "./header-alias.ts";
-import { fromBytes, isUsableIdentity, isUsableUser } from "./identity-value.ts";
+import { fromBytes, fromHeader, isUsableIdentity, isUsableUser } from "./identity-value.ts";
 import { queryOf } from "./routes.ts";
 
 /** Null where no source yields one: then it is the address that counts, and the default tier. */
@@ -150,18 +150,20 @@ class Clues {
     }
   }
 
-  /** Text or a number; what else a claim may be names nobody. */
+  /**
+   * Text or a whole number; what else a claim may be names nobody. Beyond the safe integers, numbers that the
+   * token tells apart are read as one (RFC 8259 §6), and one user would be another.
+   */
   #claim(name: string): string | null {
     const claims = this.#token?.claims ?? {};
     const value = Object.hasOwn(claims, name) ? claims[name] : null;
-    if (typeof value === "number") return String(value);
+    if (Number.isSafeInteger(value)) return String(value);
     return typeof value === "string" ? value : null;
   }
 
-  /** A line that a proxy adds does not replace the client's own: of several none is believed. */
   #header(name: string): string | null {
     const value = joinedHeader(this.#request.rawHeaders, name);
-    return value === undefined || value.includes(",") ? null : fromBytes(value);
+    return value === undefined ? null : fromHeader(value);
   }
 
   /** Of several the first, as servers usually read them. */

@@ -25,6 +25,14 @@ export function fromBytes(value: string): string {
   return /[\x80-\xff]/.test(value) ? Buffer.from(value, "latin1").toString("utf8") : value;
 }
 
+/**
+ * What a header names, of all its lines joined by commas; null where that may be several: a line that a proxy adds
+ * does not replace the client's own, so none of them is believed.
+ */
+export function fromHeader(value: string): string | null {
+  return value.includes(",") ? null : fromBytes(value);
+}
+
 /** Whether a value that a source found counts at all; one that does not is as good as absent. */
 export function isUsableIdentity(value: string): boolean {
   return (

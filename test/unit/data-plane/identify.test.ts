@@ -231,6 +231,7 @@ describe("a token", () => {
   const rows: Row[] = [
     ["text", { sub: "ann", plan: "vip" }, "ann", "vip"],
     ["a number", { sub: 42 }, "42", "guest"],
+    ["the largest number that counts", { sub: Number.MAX_SAFE_INTEGER }, "9007199254740991", "guest"],
     ["a URL for a name", { sub: "ann", "https://example.com/plan": "vip" }, "ann", "vip"],
     ["a tier that does not exist", { sub: "ann", plan: "platinum" }, "ann", "guest"],
   ];
@@ -245,6 +246,12 @@ describe("a token", () => {
     ["a list", { sub: ["ann"] }],
     ["a mapping", { sub: { toString: "ann" } }],
     ["an empty text", { sub: "" }],
+    // Two tokens that name two users, and both are read as this number.
+    ["a number too large to be told from others", JSON.parse('{"sub":12345678901234567890}')],
+    ["one that is just too large", JSON.parse('{"sub":9007199254740993}')],
+    ["one too small", JSON.parse('{"sub":-9007199254740993}')],
+    ["a fraction", { sub: 4.2 }],
+    ["a number beyond all", JSON.parse('{"sub":1e999}')],
     ["an address", { sub: "ip:10.0.0.1" }],
     ["an address in capitals", { sub: "IP:10.0.0.1" }],
     ["a header", { sub: "ann\r\nX-Weir-Tier: vip" }],
