@@ -3,6 +3,7 @@
 
 import { createHash, timingSafeEqual } from "node:crypto";
 import type http from "node:http";
+import { isIPv4 } from "node:net";
 import type { AdminConfig } from "../config/schema.ts";
 import { type Answer, refusal } from "./answer.ts";
 import { isDashboardFile } from "./dashboard-files.ts";
@@ -36,14 +37,35 @@ export function tokenProtocol(offered: Iterable<string>): string | undefined {
   return [...offered].find((protocol) => TOKEN_PROTOCOL.test(protocol));
 }
 
-/** DNS rebinding brings a foreign Host, a page of another site a foreign Origin. Null where there is neither. */
-function foreignSite({ headers }: http.IncomingMessage, hosts: readonly string[]): string | null {
-  const { host = "", origin } = headers;
-  const name = host.replace(/:\d*$/, "").toLowerCase();
-  const isLoopback = /^(?:localhost|127(?:\.\d+){3}|\[::1\])$/.test(name);
-  if (!isLoopback && !hosts.includes(name)) return "the Host is neither loopback nor in admin.hosts";
+/**
+ * DNS rebinding brings a foreign Host, a page of another site a foreign Origin, or where a browser sends none, as
+ * with some forms, Sec-Fetch-Site. Null where there is none of them.
+ */
+function foreignSite(request: http.IncomingMessage, hosts: readonly string[]): string | null {
+  const { method = "", headers, headersDistinct } = request;
+  const [host, ...more] = headersDistinct["host"] ?? [];
+  if (host === undefined || more.length > 0) return "there has to be one Host";
+  if (!isOwnHost(host, hosts)) return "the Host is neither loopback nor in admin.hosts";
+  const { origin } = headers;
   const isOwn = origin === undefined || origin === `http://${host}` || origin === `https://${host}`;
-  return isOwn ? null : "the Origin is not the admin server's own";
+  if (!isOwn) return "the Origin is not the admin server's own";
+  const site = headers["sec-fetch-site"] ?? "none";
+  // A link to the dashboard may be on any page.
+  const isLook = method === "GET" || method === "HEAD";
+  return isLook || OWN_SITES.has(site) ? null : "the request comes from a page of another site";
+}
+
+/** Of Sec-Fetch-Site: the second is what nobody but the user has begun. */
+const OWN_SITES = new Set(["same-origin", "none"]);
+
+/** A name or an address, and a port. */
+const HOST = /^([\w.-]+|\[[\da-f:.]+\])(?::\d{0,5})?$/i;
+
+function isOwnHost(host: string, hosts: readonly string[]): boolean {
+  const name = HOST.exec(host)?.[1]?.toLowerCase();
+  if (name === undefined) return false;
+  const isLoopback = name === "localhost" || name === "[::1]" || (isIPv4(name) && name.startsWith("127."));
+  return isLoopback || hosts.includes(name);
 }
 
 function isOpen(path: string, { anonymous }: AdminConfig): boolean {

@@ -70,6 +70,32 @@ describe("a page of another site", () => {
     await openClient(weir.url, { headers: { "X-User": "ann" } });
   });
 
+  // Browsers leave Origin out in places, and always say from what site a request comes.
+  test("changes nothing without an Origin", async () => {
+    const weir = await start();
+    const client = await openClient(weir.url, { headers: { "X-User": "ann" } });
+    for (const change of CHANGES) {
+      for (const site of ["cross-site", "same-site", "none, same-origin", "anything"]) {
+        const lines = [`Sec-Fetch-Site: ${site}`, "Content-Type: text/plain"];
+        expect([site, ...(await send(weir, { ...change, lines }))]).toEqual([site, 403, "forbidden"]);
+      }
+    }
+    expect(await client.ask("still there")).toBe("still there");
+  });
+
+  test("may link to the dashboard, and what is the server's own changes things", async () => {
+    const weir = await start();
+    const connection = await connectRaw(weir.adminUrl);
+    const { host } = new URL(weir.adminUrl);
+    const link = ["GET / HTTP/1.1", `Host: ${host}`, "Sec-Fetch-Site: cross-site", "", ""];
+    await connection.write(link.join("\r\n"));
+    expect((await connection.readHead()).status).toBe(200);
+    for (const site of ["same-origin", "none"]) {
+      const ban = { method: "PUT", path: "/api/users/eve/ban", lines: [`Sec-Fetch-Site: ${site}`] };
+      expect([site, (await send(weir, ban))[0]]).toEqual([site, 200]);
+    }
+  });
+
   test("changes nothing under a name of its own that leads here (DNS rebinding)", async () => {
     const weir = await start();
     const client = await openClient(weir.url, { headers: { "X-User": "ann" } });

@@ -106,6 +106,17 @@ describe("a foreign Host", () => {
       "127.evil",
       "weir.internal.evil.example",
       "",
+      // No address: whoever resolves names decides where they lead.
+      "127.0.0.999",
+      "127.0.0.01",
+      "127.0.0.1.",
+      "127.0.0.1:9347:1",
+      "127.0.0.1:999999",
+      "localhost:x",
+      "user@localhost",
+      "[::1]x",
+      "::1",
+      "localhost, evil.example",
     ];
     for (const host of hosts) {
       for (const path of ["/healthz", "/readyz", "/metrics", "/nowhere"]) {
@@ -113,6 +124,20 @@ describe("a foreign Host", () => {
         expect.soft([host, path, status]).toEqual([host, path, 403]);
         expect.soft(body).not.toContain("weir_");
       }
+    }
+  });
+
+  test("is one of two, whichever comes first", async () => {
+    const weir = await startAdmin();
+    const own = `Host: ${new URL(weir.adminUrl).host}`;
+    for (const lines of [
+      [own, "Host: evil.example"],
+      ["Host: evil.example", own],
+      [own, own],
+    ]) {
+      const { status, body } = await ask(weir, "/metrics", lines);
+      expect([lines, status]).toEqual([lines, 403]);
+      expect(body).not.toContain("weir_");
     }
   });
 
