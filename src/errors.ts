@@ -81,6 +81,8 @@ export interface ForeignAnswer {
 interface RefusalOptions {
   /** Overrides the table's text; names the value and the bound, never tokens or payload. */
   readonly message?: string;
+  /** What the log says in place of the message, where the client is not to know it. */
+  readonly reason?: string;
   /** Overrides the table's status (426 for a foreign WebSocket version). */
   readonly status?: number;
   /** Value of `WWW-Authenticate`: how to show the credentials that are missing or bad. */
@@ -93,6 +95,8 @@ interface RefusalOptions {
 /** An upgrade or request that is not served, with everything its answer and its log line need. */
 export class Refusal extends Error {
   readonly code: ErrorCode;
+  /** For the log only; the message is the client's. */
+  readonly reason: string;
   readonly origin: ErrorOrigin;
   readonly status: number | null;
   readonly closeCode: number | null;
@@ -105,6 +109,7 @@ export class Refusal extends Error {
     super(options.message ?? known.message, { cause: options.cause });
     this.name = "Refusal";
     this.code = code;
+    this.reason = options.reason ?? this.message;
     this.origin = known.origin;
     this.status = options.status ?? known.status;
     this.closeCode = known.closeCode;

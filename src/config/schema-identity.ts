@@ -191,9 +191,19 @@ const jwt = z.strictObject({
 const NOT_COPIED =
   /^(?:connection|content-length|expect|host|keep-alive|proxy-.*|sec-websocket-.*|te|trailer|transfer-encoding|upgrade)$/;
 
-const copiedHeader = headerName().refine((name) => !NOT_COPIED.test(name), {
-  error: ({ input }) => `${describeValue(input)} belongs to the client's own connection and cannot be copied`,
-});
+/** Weir's own in the question, also where a service cannot tell `_` or `.` from `-`: a client's line beside it could win. */
+const SET_BY_WEIR =
+  /^x[^a-z\d](?:forwarded[^a-z\d](?:for|proto|host|port|method|uri)|original[^a-z\d](?:method|uri)|request[^a-z\d]id)$/;
+
+const copiedHeader = headerName()
+  .refine((name) => !NOT_COPIED.test(name), {
+    error: ({ input }) =>
+      `${describeValue(input)} belongs to the client's own connection and cannot be copied`,
+  })
+  .refine((name) => !SET_BY_WEIR.test(name), {
+    error: ({ input }) =>
+      `${describeValue(input)} is sent by Weir itself, with what it knows of the request: a client's own cannot be copied`,
+  });
 
 const forwardAuth = z.strictObject({
   url: httpUrl.describe(

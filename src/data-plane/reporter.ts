@@ -159,7 +159,7 @@ export class Reporter {
     const level = refusal.code === "internal" ? "error" : LEVEL_BY_ORIGIN[refusal.origin];
     this.log(level, message, {
       code: refusal.code,
-      reason: refusal.message,
+      reason: refusal.reason,
       ...fields,
       ...(refusal.code === "internal" && cause instanceof Error ? { stack: cause.stack } : {}),
     });

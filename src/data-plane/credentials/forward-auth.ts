@@ -8,7 +8,7 @@ import { isHeaderText } from "../answer-fault.ts";
 import { forwardedHeaders, type ForwardedHop } from "../backend-headers.ts";
 import { headerAlias } from "../header-alias.ts";
 import { isHopByHop, namedInConnection } from "../hop-by-hop.ts";
-import { fromBytes, isUsableIdentity, isUsableUser } from "../identity-value.ts";
+import { fromHeader, isUsableIdentity, isUsableUser } from "../identity-value.ts";
 import { type AuthService, type ServiceAnswer, ServiceError } from "./auth-service.ts";
 
 export interface ForwardAuthQuestion {
@@ -70,7 +70,7 @@ export class ForwardAuth {
       return this.#verdictOf(await this.#service.ask({ path: this.#path, headers, signal: abort.signal }));
     } catch (error) {
       if (!(error instanceof ServiceError)) throw error;
-      throw new Refusal("auth_unavailable", { message: unavailable(error.message), cause: error });
+      throw unavailable(`cannot be asked: ${error.message}`, error);
     } finally {
       clearTimeout(timer);
       question.onLeave(null);
@@ -106,10 +106,9 @@ export class ForwardAuth {
   }
 }
 
-/** Of several lines none is believed: one may be somebody else's. */
 function textOf(headers: ServiceAnswer["headers"], name: string | null): string | null {
-  const value = name === null ? null : headers[name];
-  return typeof value === "string" ? fromBytes(value) : null;
+  const lines = name === null ? undefined : headers[name];
+  return lines === undefined ? null : fromHeader(lines.join(","));
 }
 
 /** Belongs to the client's own connection or handshake, or frames its body. */
@@ -121,22 +120,28 @@ const NEVER_COPIED: ReadonlySet<string> = new Set(["host", "content-length", "ex
 
 /** A 5xx is no word about the client: who reads a close code instead of the answer shall try again. */
 function refusalBy({ status, headers, body }: ServiceAnswer): Refusal {
-  const message = `the authentication service answered ${status}`;
   const passed = PASSED_HEADERS.flatMap((name) => {
-    const value = headers[name];
+    const lines = headers[name];
     const isOfLostBody = body === null && name.startsWith("content-");
-    return value === undefined || isOfLostBody ? [] : [[name, value] as const];
+    return lines === undefined || isOfLostBody ? [] : [[name, lines] as const];
   });
-  const isSendable = passed.every(([, value]) => [value].flat().every((line) => isHeaderText(line)));
-  if (status < 200 || status > 599 || !isSendable) return new Refusal("auth_unavailable", { message });
+  const isSendable = passed.every(([, lines]) => lines.every((line) => isHeaderText(line)));
+  const reason = `answered ${status}`;
+  if (status < 200 || status > 599 || !isSendable) return unavailable(reason);
   const answer: ForeignAnswer = {
     status,
     headers: Object.fromEntries(passed),
     body: body ?? Buffer.alloc(0),
   };
-  return new Refusal(status >= 500 ? "auth_unavailable" : "unauthorized", { message, answer });
+  if (status >= 500) return unavailable(reason, undefined, answer);
+  return new Refusal("unauthorized", { message: `the authentication service ${reason}`, answer });
 }
 
-function unavailable(reason: string): string {
-  return `the authentication service cannot be asked: ${reason}`;
+/** What is wrong with the service is for the log: a client could only learn what stands behind Weir. */
+function unavailable(reason: string, cause?: unknown, answer?: ForeignAnswer): Refusal {
+  return new Refusal("auth_unavailable", {
+    reason: `the authentication service ${reason}`,
+    cause,
+    ...(answer === undefined ? {} : { answer }),
+  });
 }

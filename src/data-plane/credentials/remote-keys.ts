@@ -64,7 +64,7 @@ export class RemoteKeys {
   #usable(): LocalJWKSet {
     if (this.#keys !== null && this.#ageMs < USABLE_MS) return this.#keys;
     throw new Refusal("auth_unavailable", {
-      message: "the keys that tokens are verified with cannot be had",
+      reason: "the keys that tokens are verified with cannot be had",
     });
   }
 

@@ -25,8 +25,11 @@ export interface VerifiedToken {
 type Jose = typeof import("jose");
 type JoseError = InstanceType<typeof errors.JOSEError>;
 
-/** Keys of a set that are tried where a token does not say which it was signed with. */
-const MAX_KEYS_TRIED = 8;
+/**
+ * Keys of a set that are tried, of those that fit a token's algorithm, where it does not say which it was signed
+ * with: a bad token costs as many verifications.
+ */
+const MAX_KEYS_TRIED = 32;
 
 export class TokenVerifier {
   readonly #key: VerificationKey["key"] | RemoteKeys;
@@ -72,7 +75,7 @@ export class TokenVerifier {
       if (error instanceof library.errors.JOSEError) throw badCredential(reasonFor(error), error);
       // A local key was looked at before it came here; of a set, others may have made one that is of no use.
       if (error instanceof Refusal || !isRemote(this.#key)) throw error;
-      throw new Refusal("auth_unavailable", { message: "the key of the token cannot be used", cause: error });
+      throw new Refusal("auth_unavailable", { reason: "the key of the token cannot be used", cause: error });
     }
   }
 

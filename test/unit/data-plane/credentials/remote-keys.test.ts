@@ -65,7 +65,7 @@ async function outcome(token: string): Promise<unknown> {
   try {
     return (await verifier.verify(token)).claims["sub"];
   } catch (error) {
-    if (error instanceof Refusal) return `${error.code}: ${error.message}`;
+    if (error instanceof Refusal) return `${error.code}: ${error.reason}`;
     throw error;
   }
 }

@@ -7,6 +7,7 @@ import * as fc from "fast-check";
 import { afterAll, describe, expect, test } from "vitest";
 
 import type { JwtConfig } from "../../../../src/config/schema-identity.ts";
+import { RemoteKeys } from "../../../../src/data-plane/credentials/remote-keys.ts";
 import { TokenVerifier } from "../../../../src/data-plane/credentials/token-verifier.ts";
 import { Refusal } from "../../../../src/errors.ts";
 import {
@@ -15,6 +16,7 @@ import {
   ecKeys,
   edKeys,
   inSeconds,
+  jwkOf,
   type KeyPair,
   rsaKeys,
   signToken,
@@ -182,6 +184,21 @@ describe("a key allows the algorithms of its kind only", () => {
     expect(() => byPem("no key")).toThrow(/publicKey: .*\.pem: holds no public key/);
     const missing = { ...base, publicKey: join(folder, "missing.pem") };
     expect(() => new TokenVerifier(missing, null)).toThrow(/publicKey: .*missing\.pem: ENOENT/);
+  });
+});
+
+describe("a set of keys without names", () => {
+  test("is tried through, as far as 32 of a kind: the last of them counts, one more does not", async () => {
+    const pairs = Array.from({ length: 33 }, () => ecKeys());
+    // Another kind of key is not tried, and does not count.
+    const keys = [jwkOf(rsa), ...pairs.map((pair) => jwkOf(pair))];
+    const fetch = () => Promise.resolve(JSON.stringify({ keys }));
+    const remote = new RemoteKeys({ fetch, now: () => 0, onHealth: () => {} });
+    const verifier = new TokenVerifier({ ...base, jwksUrl: "http://keys" }, remote);
+    const outcomes = pairs.map(({ privateKey }) =>
+      outcome(verifier, signToken(ann, { algorithm: "ES256", key: privateKey })),
+    );
+    expect(await Promise.all(outcomes)).toEqual([...Array.from({ length: 32 }, () => "ann"), WRONG]);
   });
 });
 
