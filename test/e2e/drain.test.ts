@@ -1,6 +1,6 @@
 // The shutdown step by step: a last time of service, the notice, the time to leave, and the goodbye of a
-// process that its admin API was asked to end. What the goodbye does to each connection: shutdown.test.ts.
-import { writeFile } from "node:fs/promises";
+// process that its admin API was asked to end. What the goodbye does to each connection: shutdown.test.ts;
+// what is under way in the process itself: drain-meanwhile.test.ts.
 import { describe, expect, test } from "vitest";
 
 import { startEchoBackend } from "../support/echo-backend.ts";
@@ -10,7 +10,7 @@ import { startLimited } from "../support/limited.ts";
 import { scrape, untilMetric } from "../support/metrics.ts";
 import { connectRaw, openRaw } from "../support/raw-client.ts";
 import { relayYaml, startRelay } from "../support/relay.ts";
-import { spawnMain, spawnWeir, writeConfig } from "../support/spawn-weir.ts";
+import { spawnWeir } from "../support/spawn-weir.ts";
 import { until } from "../support/until.ts";
 import { openClient } from "../support/ws-client.ts";
 
@@ -178,30 +178,5 @@ describe("POST /api/drain", () => {
     const relay = await startRelay();
     expect((await ask(`${relay.adminUrl}/api/drain`)).status).toBe(405);
     expect((await ask(`${relay.adminUrl}/readyz`)).status).toBe(200);
-  });
-});
-
-describe("SIGTERM", () => {
-  test("during start-up lets it finish, and ends it with 0", async () => {
-    const backend = await startEchoBackend();
-    // Its warning is printed once the file is read, before anything is started.
-    const warned = relayYaml([backend.url], "shutdown: { grace: 1s }");
-    const weir = spawnMain(["run", "-c", await writeConfig(warned)]);
-    await until("a warning", () => weir.stderr.includes("no route has notices.draining"));
-    weir.signal("SIGTERM");
-    expect(await weir.exited()).toEqual({ code: 0, signal: null });
-  });
-
-  test("during a reload says goodbye as ever", async () => {
-    const backend = await startEchoBackend();
-    const file = await writeConfig(relayYaml([backend.url], "reload: { watch: off }"));
-    const weir = spawnMain(["run", "-c", file]);
-    await weir.untilListening(1);
-    const client = await openClient(weir.url);
-    await writeFile(file, relayYaml([backend.url], "limits: { maxConnections: 7 }"));
-    weir.signal("SIGHUP");
-    weir.signal("SIGTERM");
-    expect(await client.closed()).toEqual(goodbye);
-    expect(await weir.exited()).toEqual({ code: 0, signal: null });
   });
 });
