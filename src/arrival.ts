@@ -91,9 +91,11 @@ async function arriveBeside(arriving: Arriving, predecessor: Predecessor): Promi
   const listeners = await workers.listen((bind) => predecessor.serves(bind));
   assertWanted(arriving, predecessor);
   await predecessor.begin();
+  await predecessor.assertWaiting();
   if (mustWait) admin = (await arriving.admin?.listen()) ?? null;
   await inheritState(arriving, predecessor);
   // From here on its paths are this one's, and nobody would give them back.
+  await predecessor.assertWaiting();
   assertWanted(arriving, predecessor);
   if (pidFile !== null) await incumbent.assume();
   await workers.publish();

@@ -1,6 +1,7 @@
 // The admin server, on an address of its own: liveness, readiness, metrics, the dashboard, the JSON API and
 // its WebSockets. It answers only requests that a browser on another site cannot have made.
 
+import { once } from "node:events";
 import http from "node:http";
 import type { AddressInfo, Socket } from "node:net";
 import type { Duplex } from "node:stream";
@@ -106,13 +107,8 @@ export class AdminServer {
   }
 
   async #listenOn(host: string, port: number): Promise<string> {
-    await new Promise<void>((resolve, reject) => {
-      this.#server.once("error", reject);
-      this.#server.listen({ port, exclusive: true, ...(host === "" ? {} : { host }) }, () => {
-        this.#server.off("error", reject);
-        resolve();
-      });
-    });
+    this.#server.listen({ port, exclusive: true, ...(host === "" ? {} : { host }) });
+    await once(this.#server, "listening");
     const bound = this.#server.address() as AddressInfo;
     this.#port = bound.port;
     return `http://${bound.family === "IPv6" ? `[${bound.address}]` : bound.address}:${bound.port}`;

@@ -7,13 +7,11 @@ import { describe, expect, test } from "vitest";
 
 import { ask } from "../support/http-client.ts";
 import { connectRaw, openRaw, upgradeRequest } from "../support/raw-client.ts";
-import { ConnectStream, openAs, playOldWeir, setUpTakeover } from "../support/takeover.ts";
+import { ConnectStream, openAs, pidIn, playOldWeir, setUpTakeover } from "../support/takeover.ts";
 import { until } from "../support/until.ts";
 import { expectRefusal } from "../support/ws-client.ts";
 
 const goodbye = { code: 1001, reason: "server shutting down" };
-
-const pidIn = async (file: string): Promise<number> => Number(await readFile(file, "utf8"));
 
 describe("a takeover", () => {
   test("moves addresses and pidFile to the new process; the old one says goodbye at once and exits 0", async () => {

@@ -1,16 +1,19 @@
 // The other side of a takeover: a Weir that the test makes up, old or new, and what is set up for both.
 import { once } from "node:events";
-import { chmod, writeFile } from "node:fs/promises";
+import { chmod, readFile, rm, writeFile } from "node:fs/promises";
 import { connect, createServer, type Socket } from "node:net";
 import { join } from "node:path";
 import process from "node:process";
 import { createInterface } from "node:readline";
 
+import { expect } from "vitest";
+
 import { onCleanup, temporaryFolder } from "./cleanup.ts";
 import { startEchoBackend } from "./echo-backend.ts";
+import { ask } from "./http-client.ts";
 import { openRaw } from "./raw-client.ts";
 import { type SpawnedWeir, spawnMain, writeConfig } from "./spawn-weir.ts";
-import { within } from "./until.ts";
+import { until, untilEqual, within } from "./until.ts";
 import { type WsClient, openClient } from "./ws-client.ts";
 
 /** Line by line over the socket beside `pidFile`. */
@@ -41,6 +44,11 @@ export class TakeoverTalk {
     return JSON.parse((await this.hear()) ?? "null");
   }
 
+  /** Reads nothing any more. */
+  pause(): void {
+    this.#socket.pause();
+  }
+
   leave(): void {
     this.#socket.destroy();
   }
@@ -53,8 +61,14 @@ export async function talkTo(pidFile: string): Promise<TakeoverTalk> {
   return new TakeoverTalk(socket);
 }
 
+interface PlayedWeir {
+  readonly talk: Promise<TakeoverTalk>;
+  /** Nobody answers any more. */
+  readonly end: () => Promise<void>;
+}
+
 /** Plays a running Weir with this process's pid, which serves nothing; resolves to talk with who takes over. */
-export async function playOldWeir(pidFile: string): Promise<{ readonly talk: Promise<TakeoverTalk> }> {
+export async function playOldWeir(pidFile: string): Promise<PlayedWeir> {
   const { promise: talk, resolve } = Promise.withResolvers<TakeoverTalk>();
   const server = createServer((socket) => resolve(new TakeoverTalk(socket)));
   server.listen({ path: `${pidFile}.sock` });
@@ -62,8 +76,14 @@ export async function playOldWeir(pidFile: string): Promise<{ readonly talk: Pro
   onCleanup("a made-up old Weir", () => void server.close());
   await chmod(`${pidFile}.sock`, 0o600);
   await writeFile(pidFile, `${process.pid}\n`);
-  return { talk };
+  const end = async (): Promise<void> => {
+    server.close();
+    await rm(`${pidFile}.sock`, { force: true });
+  };
+  return { talk, end };
 }
+
+type SpawnEnv = Readonly<Record<string, string>>;
 
 export interface TakeoverSetup {
   readonly folder: string;
@@ -73,7 +93,7 @@ export interface TakeoverSetup {
   /** Starts one beside it, to take its addresses unless `config` names others. */
   readonly takeOver: (from: SpawnedWeir, config?: object) => Promise<SpawnedWeir>;
   /** The same, without waiting until it serves. */
-  readonly spawn: (config: object, args?: readonly string[]) => Promise<SpawnedWeir>;
+  readonly spawn: (config: object, args?: readonly string[], env?: SpawnEnv) => Promise<SpawnedWeir>;
 }
 
 export async function setUpTakeover(common: object = {}): Promise<TakeoverSetup> {
@@ -97,8 +117,8 @@ export async function setUpTakeover(common: object = {}): Promise<TakeoverSetup>
     pidFile,
     ...common,
   };
-  const spawn = async (config: object, args: readonly string[] = []): Promise<SpawnedWeir> =>
-    spawnMain(["run", "-c", await writeConfig(JSON.stringify({ ...base, ...config })), ...args]);
+  const spawn: TakeoverSetup["spawn"] = async (config, args = [], env = {}) =>
+    spawnMain(["run", "-c", await writeConfig(JSON.stringify({ ...base, ...config })), ...args], env);
   const start = async (config: object = {}): Promise<SpawnedWeir> => {
     const weir = await spawn(config);
     await weir.untilListening(1);
@@ -123,6 +143,29 @@ export function addressesOf(weir: SpawnedWeir): object {
 
 export function openAs(weir: SpawnedWeir, user: string): Promise<WsClient> {
   return openClient(weir.url, { headers: { "x-user-id": user } });
+}
+
+/**
+ * Asserts that a process whose place was not taken has its addresses, its pidFile and its connections, and that
+ * another can still take over.
+ */
+export async function expectUntouched(
+  setup: TakeoverSetup,
+  old: SpawnedWeir,
+  before: WsClient,
+): Promise<void> {
+  expect(await before.ask("still here")).toBe("still here");
+  await until("the admin server answers", async () => (await ask(`${old.adminUrl}/readyz`)).status === 200);
+  await untilEqual("the pid in pidFile", old.process.pid, () => pidIn(setup.pidFile));
+  await openAs(old, "bob");
+  expect(old.hasExited).toBe(false);
+  const young = await setup.takeOver(old);
+  expect(await old.exited()).toEqual({ code: 0, signal: null });
+  expect(await pidIn(setup.pidFile)).toBe(young.process.pid);
+}
+
+export async function pidIn(file: string): Promise<number> {
+  return Number(await readFile(file, "utf8"));
 }
 
 /** Clients that connect, are served, and leave, again and again, until they are told to stop. */

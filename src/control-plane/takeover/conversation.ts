@@ -4,7 +4,8 @@
 //   new: begin                                     old: yielded (its admin address), then the lines of its state
 //   new: done                                      the old one drains
 //
-// A new process that goes before its `done` has changed nothing.
+// A new process that goes before its `done` has changed nothing. So has one that is too late with a line: the old
+// one ends the conversation and goes on, and is there to be found.
 
 import type { Socket } from "node:net";
 import { createInterface, type Interface } from "node:readline";
@@ -46,6 +47,7 @@ export class Conversation {
   readonly #lines: AsyncIterator<string>;
   /** The line that was asked for and has not come yet. */
   #pending: Promise<IteratorResult<string>> | null = null;
+  #isOver = false;
 
   constructor(socket: Socket) {
     this.#socket = socket;
@@ -54,6 +56,11 @@ export class Conversation {
     // How the other process went does not matter, only that it did: there are no more lines.
     socket.on("error", () => {});
     socket.on("close", () => this.#interface.close());
+  }
+
+  /** Every line that came was heard, and the other process is gone. */
+  get isOver(): boolean {
+    return this.#isOver;
   }
 
   say(line: string): void {
@@ -77,6 +84,7 @@ export class Conversation {
     if (timer !== null) clearTimeout(timer);
     if (result === null) return null;
     this.#pending = null;
+    this.#isOver = result.done === true;
     return result.done === true ? null : result.value;
   }
 

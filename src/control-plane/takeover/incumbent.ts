@@ -19,8 +19,18 @@ import { PidFile, readPid } from "./pid-file.ts";
 
 const HELLO_TIMEOUT_MS = 2_000;
 
-const TAKE_BACK_TRIES = 50;
+interface Patience {
+  /** For its threads, its first round of health checks and its listeners; nothing is given up meanwhile. */
+  readonly beginMs: number;
+  /** For the state, and to come to serve: a newer process waits 2 s for the state itself. */
+  readonly handOverMs: number;
+}
+
+const PATIENCE: Patience = { beginMs: 30_000, handOverMs: 5_000 };
+
 const TAKE_BACK_INTERVAL_MS = 100;
+/** The system may still be clearing up behind the other one; after that, somebody else is to blame. */
+const UNTOLD_TRIES = 50;
 
 /** Who may take over may see the users' names: the owner only. */
 const SOCKET_MODE = 0o600;
@@ -35,11 +45,15 @@ interface IncumbentOptions {
   readonly takeBack: () => Promise<void>;
   /** The newer one serves. */
   readonly onReplaced: () => void;
+  /** How long a newer one may take. */
+  readonly patience?: Patience;
 }
 
 export class Incumbent {
   readonly #options: IncumbentOptions;
-  readonly #conversations = new Set<Conversation>();
+  readonly #patience: Patience;
+  /** Each with its end. */
+  readonly #conversations = new Map<Conversation, Promise<void>>();
   /** The one whose Weir this process is. */
   #pidFile: PidFile | null = null;
   #prepared: PidFile | null = null;
@@ -49,6 +63,7 @@ export class Incumbent {
 
   constructor(options: IncumbentOptions) {
     this.#options = options;
+    this.#patience = options.patience ?? PATIENCE;
   }
 
   /**
@@ -94,7 +109,11 @@ export class Incumbent {
     // First of all: a newer process that is still talked to finds nobody who would go on.
     this.#pidFile = null;
     await this.#closeSocket();
-    for (const conversation of this.#conversations) conversation.destroy();
+    for (const conversation of this.#conversations.keys()) conversation.destroy();
+    await Promise.all(this.#conversations.values());
+    // One that was given up at this moment: the file and the socket were about to be taken back.
+    this.#pidFile = null;
+    await this.#closeSocket();
     await pidFile?.remove();
     await this.#prepared?.discard();
   }
@@ -114,7 +133,10 @@ export class Incumbent {
     if (Buffer.byteLength(path) > MAX_SOCKET_PATH_BYTES) {
       return log.warn("no --takeover: pidFile is too long for the socket beside it", { path });
     }
-    const server = net.createServer((socket) => void this.#converse(new Conversation(socket)));
+    const server = net.createServer((socket) => {
+      const conversation = new Conversation(socket);
+      this.#conversations.set(conversation, this.#converse(conversation));
+    });
     try {
       this.#socket = await listenAtPath(server, path, SOCKET_MODE);
       this.#server = server;
@@ -124,7 +146,6 @@ export class Incumbent {
   }
 
   async #converse(newer: Conversation): Promise<void> {
-    this.#conversations.add(newer);
     try {
       await this.#answer(newer);
     } catch (error) {
@@ -146,7 +167,9 @@ export class Incumbent {
     this.#isBeingReplaced = true;
     try {
       newer.say(JSON.stringify({ pid: process.pid, ...this.#options.facts() }));
-      if ((await newer.hear()) === "begin") await this.#handOver(newer, hello.data.pid);
+      const order = await newer.hear(performance.now() + this.#patience.beginMs);
+      if (order === "begin") await this.#handOver(newer, hello.data.pid);
+      else if (order === null && !newer.isOver) this.#complain(hello.data.pid);
     } finally {
       this.#isBeingReplaced = false;
     }
@@ -155,7 +178,7 @@ export class Incumbent {
   async #handOver(newer: Conversation, pid: number): Promise<void> {
     const { log, onReplaced } = this.#options;
     log.info("another process takes over", { pid });
-    if (!(await this.#yieldTo(newer))) return await this.#goOn(pid);
+    if (!(await this.#yieldTo(newer, pid))) return await this.#goOn(pid);
     log.info("taken over", { pid });
     // It is the other's now, also where that one has the same pid, in a container of its own.
     this.#pidFile = null;
@@ -163,8 +186,12 @@ export class Incumbent {
   }
 
   /** Whether the newer process has come to serve in this one's place. */
-  async #yieldTo(newer: Conversation): Promise<boolean> {
+  async #yieldTo(newer: Conversation, pid: number): Promise<boolean> {
     const { log, records, giveUp } = this.#options;
+    const deadline = setTimeout(() => {
+      this.#complain(pid);
+      newer.destroy();
+    }, this.#patience.handOverMs);
     try {
       await giveUp();
       newer.say("yielded");
@@ -173,32 +200,45 @@ export class Incumbent {
     } catch (error) {
       log.debug("takeover broken off", { error: String(error) });
       return false;
+    } finally {
+      clearTimeout(deadline);
     }
+  }
+
+  /** Nobody but an operator can know for sure which process this is. */
+  #complain(pid: number): void {
+    const message =
+      "the process that is taking over hangs; until it is ended, clients may come to it and wait";
+    this.#options.log.error(message, { pid });
   }
 
   async #goOn(pid: number): Promise<void> {
     const { log } = this.#options;
-    log.warn("the process that was to take over is gone; this one goes on", { pid });
+    log.warn("the process that was to take over is given up; this one goes on", { pid });
     const path = this.#pidFile?.path;
     if (path === undefined) return;
     // Each whatever becomes of the other: pidFile's folder may be full, or the address somebody's.
-    for (const outcome of await Promise.allSettled([this.#takeBack(), this.#takePidFileBack(path)])) {
-      if (outcome.status === "rejected") log.error("takeover failed", { error: String(outcome.reason) });
-    }
+    await Promise.all([
+      this.#takeBack(),
+      this.#takePidFileBack(path).catch((error: unknown) =>
+        log.error("takeover failed", { error: String(error) }),
+      ),
+    ]);
   }
 
   async #takePidFileBack(path: string): Promise<void> {
     await this.prepare(path);
-    await this.assume();
+    if (this.#pidFile !== null) await this.assume();
   }
 
+  /** Until it has what it gave up: the other one may hang with it in its hands. */
   async #takeBack(): Promise<void> {
-    // The system may still be clearing up behind the other one.
+    const { log, takeBack } = this.#options;
     for (let tries = 1; this.#pidFile !== null; tries += 1) {
       try {
-        return await this.#options.takeBack();
+        return await takeBack();
       } catch (error) {
-        if (tries === TAKE_BACK_TRIES) throw error;
+        if (tries === UNTOLD_TRIES) log.error("takeover failed, trying on", { error: String(error) });
         await new Promise((resolve) => setTimeout(resolve, TAKE_BACK_INTERVAL_MS));
       }
     }

@@ -3,6 +3,8 @@
 
 import net from "node:net";
 import type { BindAddress } from "../../config/schema.ts";
+import { ExitCode, FatalError } from "../../errors.ts";
+import { isServed } from "../../unix-socket.ts";
 import { StateReader, type StateRecord } from "../state-format.ts";
 import {
   answerSchema,
@@ -16,6 +18,9 @@ import { readPid } from "./pid-file.ts";
 
 /** How long a Weir may take to say who it is, and again to hand its state over. */
 const PATIENCE_MS = 2_000;
+
+/** What it said before it ended the conversation is heard within this time. */
+const LAST_WORDS_MS = 250;
 
 const END_OF_STATE = "]}";
 
@@ -34,12 +39,14 @@ export interface Inheritance {
 
 export class Predecessor {
   readonly pid: number;
+  readonly #socketPath: string;
   readonly #facts: Facts;
   readonly #conversation: Conversation;
   #untilMs = 0;
 
-  private constructor(facts: Facts, conversation: Conversation) {
+  private constructor(socketPath: string, facts: Facts, conversation: Conversation) {
     this.pid = facts.pid;
+    this.#socketPath = socketPath;
     this.#facts = facts;
     this.#conversation = conversation;
   }
@@ -48,14 +55,15 @@ export class Predecessor {
   static async find(pidFile: string): Promise<{ readonly predecessor: Predecessor } | Nobody> {
     const pid = await readPid(pidFile);
     if (pid === null) return nobody("the file holds no pid");
-    const socket = await connect(socketPathOf(pidFile));
+    const socketPath = socketPathOf(pidFile);
+    const socket = await connect(socketPath);
     if (socket === null) return nobody(`no Weir with pid ${pid} answers`);
     const conversation = new Conversation(socket);
     conversation.say(JSON.stringify({ weir: "takeover", version: PROTOCOL_VERSION, pid: process.pid }));
     const line = await conversation.hear(performance.now() + PATIENCE_MS);
     const answer = answerSchema.safeParse(parseLine(line));
     if (answer.success && !("refused" in answer.data) && answer.data.pid === pid) {
-      return { predecessor: new Predecessor(answer.data, conversation) };
+      return { predecessor: new Predecessor(socketPath, answer.data, conversation) };
     }
     conversation.destroy();
     if (!answer.success) return nobody(`the Weir with pid ${pid} does not answer`);
@@ -91,6 +99,22 @@ export class Predecessor {
       return { records: reader.records, lacks: error instanceof Error ? error.message : String(error) };
     }
     return { records: reader.records, lacks: "it did not come in time" };
+  }
+
+  /**
+   * Throws FatalError (exit code 71) where it waits for this process no longer, which had hung, and goes on. One
+   * that hangs itself, or is gone, goes nowhere.
+   */
+  async assertWaiting(): Promise<void> {
+    if (performance.now() < this.#untilMs && !this.#conversation.isOver) return;
+    const untilMs = performance.now() + LAST_WORDS_MS;
+    let line: string | null = "";
+    while (line !== null) line = await this.#conversation.hear(untilMs);
+    if (!this.#conversation.isOver || !(await isServed(this.#socketPath))) return;
+    throw new FatalError(
+      `too late: the Weir with pid ${this.pid} did not wait to be replaced, and goes on`,
+      ExitCode.cannotBind,
+    );
   }
 
   /** This process serves in its place: it drains. */
