@@ -5,7 +5,10 @@ import http from "node:http";
 import type { Socket } from "node:net";
 import { Duplex } from "node:stream";
 
-/** Resolves with the answer that `bytes` and then the socket hold; rejects where that is no HTTP. */
+/**
+ * Resolves with the answer that `bytes` and then the socket hold; rejects where that is no HTTP, as far as its
+ * head and what came with it tell. What comes behind the whole answer is nobody's.
+ */
 export function readAnswer(
   socket: Socket,
   bytes: Buffer,
@@ -13,8 +16,15 @@ export function readAnswer(
 ): Promise<http.IncomingMessage> {
   return new Promise((resolve, reject) => {
     const request = http.request({ createConnection: () => new AnswerStream(socket, bytes), maxHeaderSize });
-    request.on("response", resolve);
-    request.on("error", reject);
+    // The rest of the chunk is parsed before the next turn: until then there is time for a better answer.
+    let answer: http.IncomingMessage | null = null;
+    request.on("response", (response) => {
+      answer = response;
+      process.nextTick(resolve, response);
+    });
+    request.on("error", (error) => {
+      if (answer?.complete !== true) reject(error);
+    });
     // A 101 comes here only behind an empty line or in HTTP/1.0, which cannot switch protocols.
     request.on("upgrade", (_response, stream) => {
       stream.destroy();

@@ -41,6 +41,8 @@ interface Exchange extends Forwarding {
   state: "connecting" | "sent" | "answered" | "failed";
   /** Null until it has a socket. */
   outgoing: http.ClientRequest | null;
+  /** Its head is here; the body may not be. */
+  answer: http.IncomingMessage | null;
   readonly resolve: (outcome: Refusal | null) => void;
   readonly reject: (refusal: Refusal) => void;
 }
@@ -86,7 +88,7 @@ export class Forwarder {
     const { response } = forwarding;
     const onClose = (): void => resolve(null);
     response.on("close", onClose);
-    this.#send({ ...forwarding, state: "connecting", outgoing: null, resolve, reject });
+    this.#send({ ...forwarding, state: "connecting", outgoing: null, answer: null, resolve, reject });
     try {
       return await promise;
     } finally {
@@ -153,16 +155,23 @@ export class Forwarder {
   }
 
   #onAnswer(exchange: Exchange, answer: http.IncomingMessage): void {
-    const { request, response, setCookie } = exchange;
     const fault = answerFault(answer);
     if (fault !== null) {
       fail(exchange, new Refusal("backend_failed", { message: `the backend's answer: ${fault}` }));
       answer.destroy();
       return;
     }
+    exchange.answer = answer;
+    // What came right behind the head is parsed before: if it is garbage, there is still time to say so.
+    process.nextTick(() => this.#passAnswer(exchange, answer));
+  }
+
+  #passAnswer(exchange: Exchange, answer: http.IncomingMessage): void {
+    const { request, response, setCookie } = exchange;
+    if (exchange.state === "failed") return;
     exchange.state = "answered";
     exchange.resolve(null);
-    const headers = answerHeaders(answer.rawHeaders, setCookie);
+    const headers = answerHeaders(answer, setCookie);
     headers.push("Connection", this.#options.persistence(request, response));
     response.writeHead(answer.statusCode ?? 502, answer.statusMessage ?? "", headers);
     answer.pipe(response);
@@ -173,8 +182,9 @@ export class Forwarder {
   }
 
   #onError(exchange: Exchange, cause: ProxyError): void {
-    const { request, response, outgoing, state } = exchange;
-    if (state === "failed") return;
+    const { request, response, outgoing, answer, state } = exchange;
+    // What comes behind a whole answer is none of it; its socket is gone, and nobody gets it.
+    if (state === "failed" || answer?.complete === true) return;
     if (state === "answered" || response.destroyed) {
       response.destroy();
       return;
@@ -184,7 +194,7 @@ export class Forwarder {
     const isStale = cause.code === "ECONNRESET" && outgoing?.reusedSocket === true;
     if (isStale && isRepeatable(request)) {
       exchange.state = "failed";
-      this.#send({ ...exchange, state: "connecting", outgoing: null });
+      this.#send({ ...exchange, state: "connecting", outgoing: null, answer: null });
       return;
     }
     if (cause instanceof Refusal) return fail(exchange, cause);

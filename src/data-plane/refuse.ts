@@ -76,7 +76,7 @@ export function passAnswer(options: {
 }): void {
   const { request, socket, answer, setCookie, idleTimeoutMs } = options;
   const response = responseOn(request, socket);
-  const headers = answerHeaders(answer.rawHeaders, setCookie);
+  const headers = answerHeaders(answer, setCookie);
   headers.push("Connection", "close");
   response.writeHead(answer.statusCode ?? 502, answer.statusMessage ?? "", headers);
   answer.pipe(response);

@@ -14,10 +14,8 @@ export function writeSwitchingProtocols(
   setCookie: string | null,
 ): void {
   let head = "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n";
-  const headers = answerHeaders(rawHeaders, setCookie);
+  const headers = answerHeaders({ statusCode: 101, rawHeaders }, setCookie);
   for (let i = 0; i + 1 < headers.length; i += 2) {
-    // A 101 has no body (RFC 9110 §15.2), whatever the backend says of its length.
-    if (headers[i]?.toLowerCase() === "content-length") continue;
     head += `${headers[i]}: ${headers[i + 1]}\r\n`;
   }
   socket.write(`${head}\r\n`, "latin1");
