@@ -41,6 +41,18 @@ test("the client gets 3000 token expired when its token ends, and the backend 10
   expect(await lasting.backend.nextText()).toBe("still here");
 });
 
+// The age passes with the looks that find the token expired: however slow the machine is, its 20 seconds are over
+// long after the token.
+test("it comes when the token and its leeway are over, and waits for nothing else", async () => {
+  const jwt = { secret: DEFAULT_SECRET, closeOnExpiry: true, leeway: "1s" };
+  const timeouts = { ping: "off", close: "60s", maxConnectionAge: { max: "20s", jitter: "0%" } };
+  const weir = await startLimited({ config: { identity: { ...ids, jwt }, timeouts } });
+  const exp = inSeconds(2);
+  const { client } = await weir.open("ann", until(exp));
+  expect(await client.nextClose()).toEqual({ code: 3000, reason: "token expired" });
+  expect(Date.now()).toBeGreaterThanOrEqual((exp + 1) * 1_000);
+});
+
 test("a message in flight is whole before it, at a frame boundary", async () => {
   const weir = await startClosing({ closeOnExpiry: true });
   const { client, backend } = await weir.open("ann", until(inSeconds(3)));

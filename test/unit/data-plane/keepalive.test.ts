@@ -432,6 +432,28 @@ describe("a token's end", () => {
     expect(connection.ends).toEqual(["token_expired"]);
   });
 
+  // The four turns share the second, so that each connection is looked at once in it, wherever its token ends.
+  test("is never foreseen, and never more than a second ago when the connection ends", () => {
+    keepalive.configure({ ...off, ping }, 0);
+    const startMs = Date.now();
+    const connections = Array.from({ length: 200 }, (_, i) => startedUntil(startMs + 5_000 + 37 * i));
+    const endedAtMs = new Map<FakeConnection, number>();
+    while (endedAtMs.size < connections.length && Date.now() < startMs + 60_000) {
+      vi.advanceTimersByTime(5);
+      for (const [i, connection] of connections.entries()) {
+        // Talking ones are looked at in full each time, silent ones are passed over as long as may be.
+        if (i % 2 === 0) connection.toBackend.read();
+        if (connection.isEnding && !endedAtMs.has(connection)) endedAtMs.set(connection, Date.now());
+      }
+    }
+    expect(connections.map(({ ends }) => ends)).toEqual(connections.map(() => ["token_expired"]));
+    for (const connection of connections) {
+      const lateMs = (endedAtMs.get(connection) ?? 0) - (connection.tokenExpiresAtMs ?? 0);
+      expect(lateMs).toBeGreaterThanOrEqual(0);
+      expect(lateMs).toBeLessThanOrEqual(PERIOD_MS);
+    }
+  });
+
   test("may be further away than a timer can count", () => {
     keepalive.configure(off, 0);
     const connection = startedUntil(Date.now() + 60 * DAY_MS);
