@@ -14,6 +14,9 @@ import type { RequestTarget } from "./routes.ts";
 /** Set by us alone: nobody else may claim them. */
 const OWN = new Set(["x-weir-user", "x-weir-tier"]);
 
+/** Said anew, or answered by us: `Expect` by the listener, long before a backend sees the request. */
+const REPLACED = new Set(["host", "expect", "x-request-id"]);
+
 /** Those of `forwardedHeaders`. */
 const FORWARDED = new Set(["x-forwarded-for", "x-forwarded-proto", "x-forwarded-host", "x-forwarded-port"]);
 
@@ -48,7 +51,7 @@ export function backendHeaders(request: ForwardedRequest): string[] {
     const value = rawHeaders[i + 1] ?? "";
     const lower = name.toLowerCase();
     const alike = headerAlias(lower);
-    if (lower === "host" || alike === "x-request-id" || isHopByHop(lower) || OWN.has(alike)) continue;
+    if (REPLACED.has(alike) || isHopByHop(lower) || OWN.has(alike)) continue;
     if (named.has(lower)) continue;
     if (alike.startsWith("x-forwarded-") || trustedHeaders.has(alike)) {
       if (!client.isPeerTrusted || FORWARDED.has(alike)) continue;

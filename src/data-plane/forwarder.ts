@@ -136,6 +136,7 @@ export class Forwarder {
     outgoing.path = path;
     this.#watch(exchange, outgoing);
     exchange.state = "sent";
+    if (awaitsContinue(request)) exchange.response.writeContinue();
     request.pipe(outgoing);
   }
 
@@ -231,6 +232,12 @@ export function hasBody({ headersDistinct }: http.IncomingMessage): boolean {
   return length !== "0" || headersDistinct["transfer-encoding"] !== undefined;
 }
 
+/** Whether the client waits with its body until it is told to go on (RFC 9110 §10.1.1). */
+export function awaitsContinue(request: http.IncomingMessage): boolean {
+  if (request.httpVersion !== "1.1" || !hasBody(request)) return false;
+  return request.headersDistinct["expect"]?.some((value) => /\b100-continue\b/i.test(value)) ?? false;
+}
+
 /** As http-proxy wants them: one value, or all of a repeated header's. */
 function headerObject(rawHeaders: readonly string[]): http.IncomingHttpHeaders {
   // Not collected in an object, in which a client's `constructor` would already be there.
@@ -238,8 +245,6 @@ function headerObject(rawHeaders: readonly string[]): http.IncomingHttpHeaders {
   for (let i = 0; i + 1 < rawHeaders.length; i += 2) {
     const name = (rawHeaders[i] ?? "").toLowerCase();
     const value = rawHeaders[i + 1] ?? "";
-    // Already answered by our own server.
-    if (name === "expect") continue;
     const before = headers.get(name);
     headers.set(name, before === undefined ? value : [before, value].flat());
   }

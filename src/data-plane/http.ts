@@ -7,7 +7,7 @@ import type { LogFields } from "../log.ts";
 import type { AdmissionDesk } from "./admission-desk.ts";
 import { addressOf } from "./client-address.ts";
 import { forwardWithRetries } from "./forward-with-retries.ts";
-import { Forwarder, hasBody } from "./forwarder.ts";
+import { awaitsContinue, Forwarder, hasBody } from "./forwarder.ts";
 import { identify, locate } from "./identify.ts";
 import { connectionHeader, refusalAnswer } from "./refuse.ts";
 import { answerHealth, isHealthRequest } from "./health-path.ts";
@@ -138,11 +138,14 @@ export class PlainRequests {
   }
 
   /**
-   * Whether another request may follow on the client's socket. Behind an `Upgrade` Node reads none, and with
-   * HTTP/1.0 only its end tells that of a body without a length.
+   * Whether another request may follow on the client's socket. Behind an `Upgrade` Node reads none, with HTTP/1.0
+   * only its end tells that of a body without a length, and a body that waits to be asked for may come or not.
    */
   #persistence(request: http.IncomingMessage, response: http.ServerResponse): "close" | "keep-alive" {
-    const isLast = request.headersDistinct["upgrade"] !== undefined || request.httpVersion === "1.0";
+    const isLast =
+      request.headersDistinct["upgrade"] !== undefined ||
+      request.httpVersion === "1.0" ||
+      (awaitsContinue(request) && !request.complete);
     return this.#isDraining || isLast || !response.shouldKeepAlive ? "close" : "keep-alive";
   }
 }

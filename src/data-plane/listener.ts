@@ -56,7 +56,8 @@ export class Listener {
     this.#server.maxHeadersCount = 0;
     this.configure(options.config, options.settings);
     this.#server.on("request", (request, response) => this.#onRequest(request, response));
-    // Node would answer an expectation that it does not know by itself: past our rules, and unheard of.
+    // Node would answer expectations by itself: past our rules, and unheard of. A body is asked for by the forwarder.
+    this.#server.on("checkContinue", (request, response) => this.#onRequest(request, response));
     this.#server.on("checkExpectation", (request, response) => this.#onRequest(request, response));
     this.#server.on("upgrade", (request, stream, head) => {
       const socket = socketOf(request, stream);

@@ -11,8 +11,9 @@ import { expect, test } from "vitest";
 
 import { openBystander } from "../support/bystander.ts";
 import { startEchoBackend } from "../support/echo-backend.ts";
-import { upgradeRequest } from "../support/raw-client.ts";
+import { connectRaw, upgradeRequest } from "../support/raw-client.ts";
 import { expectRefusals } from "../support/refusal.ts";
+import { startScriptedBackend } from "../support/scripted-backend.ts";
 import { startInFrontOf } from "../support/start-in-front.ts";
 
 function request(line: string): string {
@@ -57,4 +58,32 @@ test("a head that two parsers could read differently is answered 400 and reaches
   expect(backend.upgrades).toHaveLength(1);
   expect(backend.requests).toEqual([]);
   await bystander.expectUnharmed();
+});
+
+// RFC 9112 §2.2 has a server skip an empty line there; Node's parser skips a bare LF or CR as well, and cannot be
+// told not to. So the promise is that they are nothing: no byte of them goes on, and they move no request's end.
+test("line breaks ahead of a request line belong to no request, and no backend sees them", async () => {
+  const backend = await startScriptedBackend(() => {});
+  const weir = await startInFrontOf(backend.url);
+  const client = await connectRaw(weir.url);
+  const answered = "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n";
+  const breaks = ["\r\n", "\n", "\r", "\n\n\r\r\n\n"];
+  const posts = breaks.map(
+    (text, i) => `${text}POST /${i} HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\nhello`,
+  );
+  await client.write(`${posts.join("")}\nGET /last HTTP/1.1\r\nHost: a\r\n\r\n`);
+  // None is answered before all have come, so that each has a socket of its own.
+  await backend.connection(breaks.length);
+  const seen: string[] = [];
+  for (let i = 0; i <= breaks.length; i++) {
+    const connection = await backend.connection(i);
+    const head = await connection.readHead();
+    const body = (await connection.readBytes(Number(head.header("content-length") ?? "0"))).toString();
+    seen.push(`${head.raw.split("\r\n", 1)[0]} ${body}${connection.buffered.toString()}`);
+    await connection.write(answered);
+    expect((await client.readHead()).status).toBe(200);
+  }
+  expect(seen.toSorted()).toEqual(
+    [...breaks.map((_, i) => `POST /${i} HTTP/1.1 hello`), "GET /last HTTP/1.1 "].toSorted(),
+  );
 });

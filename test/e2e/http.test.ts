@@ -6,7 +6,7 @@ import { onCleanup } from "../support/cleanup.ts";
 import { startEchoBackend } from "../support/echo-backend.ts";
 import { ask } from "../support/http-client.ts";
 import { untilMetric } from "../support/metrics.ts";
-import { connectRaw } from "../support/raw-client.ts";
+import { connectRaw, openRaw } from "../support/raw-client.ts";
 import type { RawConnection } from "../support/raw-connection.ts";
 import { answer, answerGarbage, startScriptedBackend } from "../support/scripted-backend.ts";
 import { startInFrontOf, startInFrontOfEach } from "../support/start-in-front.ts";
@@ -99,6 +99,53 @@ describe("a plain request", () => {
     await connection.write("hello");
     expect(await untilPlainAnswer(connection)).toContain('"body":"hello"');
     expect(backend.requests[0]?.headers.expect).toBeUndefined();
+    // The body was all that it waited with: the socket is good for the next.
+    await connection.write("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+    expect((await connection.readHead()).status).toBe(200);
+  });
+
+  test("with Expect: 100-continue is not told to go on where a rule refuses it, or no backend takes it", async () => {
+    const weir = await startInFrontOf("ws://127.0.0.1:1", {
+      config: {
+        listeners: [{ bind: "127.0.0.1:0", healthPath: "/health" }],
+        routes: [
+          { match: { path: "/denied" }, pool: "chat", deny: ["loopback"] },
+          { match: { path: "/rejected" }, pool: "chat", http: "reject" },
+          { match: { path: "/taken" }, pool: "chat" },
+        ],
+      },
+    });
+    const head = "HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nContent-Length: 5\r\n\r\n";
+    for (const [line, status] of Object.entries({
+      "POST /denied": 403,
+      "POST /rejected": 426,
+      "POST /elsewhere": 404,
+      "POST /a/..": 400,
+      "POST /taken": 502,
+      "GET /health": 200,
+    })) {
+      const connection = await connectRaw(weir.url);
+      await connection.write(`${line} ${head}`);
+      expect.soft([line, (await connection.readHead()).status]).toEqual([line, status]);
+      // The body may come or not: what follows it on this socket nobody could tell from it.
+      await connection.readToEnd();
+    }
+  });
+
+  test("with Expect: 100-continue and no body is not told to go on", async () => {
+    const backend = await startEchoBackend();
+    const weir = await startInFrontOf(backend.url);
+    const connection = await connectRaw(weir.url);
+    await connection.write("GET / HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\n\r\n");
+    expect((await connection.readHead()).status).toBe(200);
+  });
+
+  test("that is an upgrade with an Expect is switched, and the backend does not see it", async () => {
+    const backend = await startEchoBackend();
+    const weir = await startInFrontOf(backend.url);
+    const { response } = await openRaw(weir.url, { lines: ["Expect: 100-continue"] });
+    expect(response.status).toBe(101);
+    expect(backend.upgrades[0]?.headers.expect).toBeUndefined();
   });
 
   // Node by itself answers 417: past all rules, and without a line in the log.

@@ -185,6 +185,12 @@ describe("backendHeaders", () => {
     expect(valuesOf(foreign, "cookie")).toEqual(["a=1; weir-chat=x; b=2", "weir-chat=y"]);
   });
 
+  test("leaves out what Weir itself is expected to answer", () => {
+    const result = linesFor({ rawHeaders: ["Expect", "100-continue", "X", "1", "expect", "more"] });
+    expect(valuesOf(result, "expect")).toEqual([]);
+    expect(valuesOf(result, "x")).toEqual(["1"]);
+  });
+
   test("gives the route the last word, but on the Host", () => {
     const headers = {
       set: { "X-One": "set", "X-Forwarded-For": "hidden" },
