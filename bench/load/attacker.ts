@@ -1,5 +1,5 @@
-// A client that means harm, a process of its own: `attacker.ts PORT`. It trickles heads that never end, or sends
-// upgrades that are none, as many as it is told.
+// A client that means harm, a process of its own: `attacker.ts PORT`. It trickles heads that never end, says nothing
+// on many sockets, or sends upgrades that are refused, as many as it is told.
 
 import { connect, type Socket } from "node:net";
 import type { Attack, AttackReport } from "./commands.ts";
@@ -14,59 +14,95 @@ const MS_PER_SECOND = 1_000;
 /** One that goes on for as long as bytes are sent. */
 const HEAD = "GET / HTTP/1.1\r\nHost: a\r\n";
 
-/** Without a key. */
-const BAD_UPGRADE =
-  "GET / HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n\r\n";
+const VALID = ["Host: a", "Upgrade: websocket", "Connection: Upgrade", "Sec-WebSocket-Version: 13"];
+const KEY = "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==";
+
+interface BadUpgrade {
+  readonly bytes: string;
+  /** Of the answer. */
+  readonly status: number;
+}
+
+/** Of Weir's admission, one for each point at which it may end before anybody is asked; by route and origin as in the row. */
+const BAD_UPGRADES: readonly BadUpgrade[] = [
+  { bytes: headOf("/", VALID), status: 400 },
+  { bytes: headOf("/", [...VALID.slice(0, -1), "Sec-WebSocket-Version: 12", KEY]), status: 426 },
+  { bytes: headOf("/nowhere", [...VALID, KEY]), status: 404 },
+  { bytes: headOf("/", [...VALID, KEY, "Origin: https://evil.example"]), status: 403 },
+  { bytes: headOf("/", [...VALID, KEY, "no header at all"]), status: 400 },
+];
 
 const port = Number(process.argv[2]);
 
 class Attacker {
-  readonly #trickling = new Set<Socket>();
+  /** Those that trickle or are silent. */
+  readonly #kept = new Set<Socket>();
   #wanted = 0;
   #opening = 0;
   #timers: NodeJS.Timeout[] = [];
+  #opened = 0;
   #refused = 0;
+  #unexpected = 0;
   #failures = 0;
 
   async execute(attack: Attack): Promise<AttackReport> {
     if (attack.kind === "trickle") await this.#trickle(attack.sockets, attack.everyMs);
+    else if (attack.kind === "silent") this.#keepSilent(attack.sockets);
     else if (attack.kind === "bad-upgrades") this.#flood(attack.perSecond);
     else if (attack.kind === "stop") this.#stop();
-    return { open: this.#trickling.size, refused: this.#refused, failures: this.#failures };
+    return {
+      open: this.#kept.size,
+      opened: this.#opened,
+      refused: this.#refused,
+      unexpected: this.#unexpected,
+      failures: this.#failures,
+    };
   }
 
   /** Resolves when they are all open; from then on, those that are cut off come back. */
   #trickle(sockets: number, everyMs: number): Promise<void> {
     const { promise, resolve } = Promise.withResolvers<void>();
     this.#wanted = sockets;
-    this.#openMore(resolve);
+    const begin = (socket: Socket): void => {
+      socket.write(HEAD);
+      if (this.#kept.size === this.#wanted) resolve();
+    };
+    this.#openMore(begin);
     let turn = 0;
     const turns = Math.max(1, Math.round(everyMs / TICK_MS));
     this.#timers.push(
       setInterval(() => {
         let index = 0;
-        for (const socket of this.#trickling) if (index++ % turns === turn) socket.write("x");
+        for (const socket of this.#kept) if (index++ % turns === turn) socket.write("x");
         turn = (turn + 1) % turns;
-        this.#openMore(resolve);
+        this.#openMore(begin);
       }, TICK_MS),
     );
     return promise;
   }
 
-  #openMore(onAll: () => void): void {
-    while (this.#opening < OPENING_AT_ONCE && this.#trickling.size + this.#opening < this.#wanted) {
+  /** There may never be so many: who is attacked may have no room for them. */
+  #keepSilent(sockets: number): void {
+    this.#wanted = sockets;
+    const openMore = (): void => this.#openMore(() => {});
+    openMore();
+    this.#timers.push(setInterval(openMore, TICK_MS));
+  }
+
+  #openMore(onOpen: (socket: Socket) => void): void {
+    while (this.#opening < OPENING_AT_ONCE && this.#kept.size + this.#opening < this.#wanted) {
       this.#opening++;
       let isOpen = false;
       const socket = this.#connect(() => {
         isOpen = true;
         this.#opening--;
-        this.#trickling.add(socket);
-        socket.write(HEAD);
-        if (this.#trickling.size === this.#wanted) onAll();
+        this.#opened++;
+        this.#kept.add(socket);
+        onOpen(socket);
       });
       socket.on("close", () => {
         if (!isOpen) this.#opening--;
-        else if (this.#trickling.delete(socket)) this.#refused++;
+        else if (this.#kept.delete(socket)) this.#refused++;
       });
     }
   }
@@ -77,13 +113,20 @@ class Attacker {
     this.#timers.push(
       setInterval(() => {
         const due = ((performance.now() - startedAtMs) * perSecond) / MS_PER_SECOND;
-        for (; sent < due; sent++) {
-          const socket = this.#connect(() => socket.write(BAD_UPGRADE));
-          socket.once("data", () => this.#refused++);
-          socket.on("end", () => socket.destroy());
-        }
+        for (; sent < due; sent++) this.#askBadly(BAD_UPGRADES[sent % BAD_UPGRADES.length]);
       }, TICK_MS),
     );
+  }
+
+  #askBadly(upgrade: BadUpgrade | undefined): void {
+    if (upgrade === undefined) return;
+    const { bytes, status } = upgrade;
+    const socket = this.#connect(() => socket.write(bytes));
+    socket.once("data", (answer: Buffer) => {
+      this.#refused++;
+      if (!answer.toString("latin1").startsWith(`HTTP/1.1 ${status} `)) this.#unexpected++;
+    });
+    socket.on("end", () => socket.destroy());
   }
 
   #connect(onConnect: () => void): Socket {
@@ -97,9 +140,13 @@ class Attacker {
     for (const timer of this.#timers) clearInterval(timer);
     this.#timers = [];
     this.#wanted = 0;
-    for (const socket of this.#trickling) socket.destroy();
-    this.#trickling.clear();
+    for (const socket of this.#kept) socket.destroy();
+    this.#kept.clear();
   }
+}
+
+function headOf(path: string, lines: readonly string[]): string {
+  return [`GET ${path} HTTP/1.1`, ...lines, "", ""].join("\r\n");
 }
 
 const attacker = new Attacker();

@@ -94,16 +94,22 @@ export interface CrowdReport {
 export type Attack =
   /** So many sockets with heads that never end, a byte at a time; those that are cut off come back. */
   | { readonly kind: "trickle"; readonly sockets: number; readonly everyMs: number }
-  /** Upgrades that are none, each on a socket of its own. */
+  /** So many sockets that say nothing, opened as fast as can be; those that are cut off come back. */
+  | { readonly kind: "silent"; readonly sockets: number }
+  /** Upgrades that are refused, of every kind in turn, each on a socket of its own. */
   | { readonly kind: "bad-upgrades"; readonly perSecond: number }
   | { readonly kind: "stop" }
   | { readonly kind: "look" };
 
 export interface AttackReport {
-  /** Sockets that trickle. */
+  /** Sockets that trickle or are silent. */
   readonly open: number;
+  /** Those that ever were. */
+  readonly opened: number;
   /** Sockets that were answered or cut off, in all. */
   readonly refused: number;
+  /** Of the bad upgrades, those that were answered otherwise than they must be. */
+  readonly unexpected: number;
   /** Sockets that broke. */
   readonly failures: number;
 }

@@ -18,6 +18,10 @@ interface Setup {
   /** Started to take the place of a running one; `settings` have the pidFile. */
   readonly takesOver?: boolean;
   readonly env?: Readonly<Record<string, string>>;
+  /** Its log as it comes, a line for each refusal and each connection; default: warnings only. */
+  readonly logsAll?: boolean;
+  /** What `ulimit -n` is to be for it; default: as it is here. */
+  readonly openFiles?: number;
 }
 
 /** Limits that no load of the bench reaches, on all of its connections at once: they are one user's. */
@@ -41,6 +45,8 @@ export function weirWith({
   pool = {},
   takesOver = false,
   env = {},
+  logsAll = false,
+  openFiles,
 }: Setup): Peer {
   return {
     name,
@@ -50,9 +56,15 @@ export function weirWith({
       return `Weir ${packageVersion("../../package.json")}`;
     },
     launch: ({ port, backendPort, adminPort, directory }) => ({
-      command: process.execPath,
+      ...limited(openFiles, [
+        process.execPath,
+        MAIN,
+        "run",
+        "--config",
+        `${directory}/weir.yaml`,
+        ...(takesOver ? ["--takeover"] : []),
+      ]),
       env,
-      args: [MAIN, "run", "--config", `${directory}/weir.yaml`, ...(takesOver ? ["--takeover"] : [])],
       files: {
         "weir.yaml": `
 listeners: ["127.0.0.1:${port}"]
@@ -63,11 +75,20 @@ ${yamlOf({
   ...settings,
 })}
 admin: { bind: "127.0.0.1:${adminPort}" }
-log: { level: warn, access: false }
+log: ${logsAll ? "{}" : "{ level: warn, access: false }"}
 `,
       },
     }),
   };
+}
+
+/** The shell makes way for the command: there is no process between. */
+function limited(
+  openFiles: number | undefined,
+  [program = "", ...args]: readonly string[],
+): { command: string; args: readonly string[] } {
+  if (openFiles === undefined) return { command: program, args };
+  return { command: "sh", args: ["-c", `ulimit -n ${openFiles} && exec "$0" "$@"`, program, ...args] };
 }
 
 /** JSON is YAML. */
