@@ -1,9 +1,9 @@
 // The service of forward auth, as a thread reaches it: kept connections, a bound on what waits for it, and
-// its whole answer. What is asked, and what an answer means, is for others. By Node's own client: undici writes
-// a Connection line into each request, and fails where 100 Continue comes before the answer.
+// its whole answer. What is asked, and what an answer means, is for others.
 
-import http from "node:http";
-import https from "node:https";
+import type { IncomingHttpHeaders } from "node:http";
+import type { Socket } from "node:net";
+import type { buildConnector, Dispatcher, Pool } from "undici";
 
 export interface ServiceAnswer {
   readonly status: number;
@@ -32,26 +32,18 @@ const MAX_IN_FLIGHT = 1_000;
 
 const MAX_BODY_BYTES = 64 * 1024;
 
-/** Shorter than what servers usually allow: whoever closes first has the race. */
-const IDLE_MS = 4_000;
+/** undici writes it into each request, though HTTP/1.1 keeps connections without a word about it. */
+const CONNECTION_LINE = "connection: keep-alive\r\n";
 
 export class AuthService {
   readonly origin: string;
-  readonly #client: typeof http | typeof https;
-  readonly #agent: http.Agent;
+  /** The library comes late, only where it is needed: each thread would pay for it at its start. */
+  readonly #pool: Promise<Pool>;
   #inFlight = 0;
-  #isClosed = false;
 
   constructor(origin: string) {
     this.origin = origin;
-    this.#client = origin.startsWith("https:") ? https : http;
-    this.#agent = new this.#client.Agent({
-      keepAlive: true,
-      maxSockets: MAX_CONNECTIONS,
-      maxFreeSockets: MAX_CONNECTIONS,
-      // Of those that are not used; the signal is the only deadline of those that are.
-      timeout: IDLE_MS,
-    });
+    this.#pool = openPool(origin);
   }
 
   /** Throws ServiceError, or the reason that the signal was given. */
@@ -66,67 +58,78 @@ export class AuthService {
       throw new ServiceError(reasonOf(error), { cause: error });
     } finally {
       this.#inFlight -= 1;
-      this.#endUnused();
     }
   }
 
   /** Ends its connections once what was asked is answered. */
-  close(): void {
-    this.#isClosed = true;
-    this.#endUnused();
-  }
-
-  #endUnused(): void {
-    if (this.#isClosed && this.#inFlight === 0) this.#agent.destroy();
+  async close(): Promise<void> {
+    await (await this.#pool).close();
   }
 
   async #ask(question: Question): Promise<ServiceAnswer> {
-    for (;;) {
-      const request = this.#open(question);
-      const abort = (): void => void request.destroy();
-      question.signal.addEventListener("abort", abort);
-      try {
-        return await answerTo(request, question.signal);
-      } catch (error) {
-        // A service may close an idle connection in the moment that we choose it; asking is without effects.
-        if (!isStale(request, error) || question.signal.aborted) throw error;
-      } finally {
-        question.signal.removeEventListener("abort", abort);
-      }
+    const pool = await this.#pool;
+    try {
+      return await send(pool, question);
+    } catch (error) {
+      // A service may close an idle connection in the moment that we choose it; asking is without effects.
+      if (!isStale(error)) throw error;
+      return await send(pool, question);
     }
   }
-
-  #open({ path, headers, signal }: Question): http.ClientRequest {
-    signal.throwIfAborted();
-    const request = this.#client.request(this.origin, { path, agent: this.#agent });
-    for (let i = 0; i + 1 < headers.length; i += 2)
-      request.appendHeader(headers[i] ?? "", headers[i + 1] ?? "");
-    // HTTP/1.1 keeps connections without a word about it.
-    request.removeHeader("Connection");
-    return request.end();
-  }
 }
 
-async function answerTo(request: http.ClientRequest, signal: AbortSignal): Promise<ServiceAnswer> {
-  const response = await new Promise<http.IncomingMessage>((resolve, reject) => {
-    request.once("response", resolve);
-    request.once("upgrade", (_response, socket) => {
-      socket.destroy();
-      reject(new Error("it switches protocols"));
-    });
-    request.on("error", reject);
-    request.once("close", () => reject(new Error("it ends without an answer")));
-    // One that waits for a connection says nothing of its end before it has one.
-    signal.addEventListener("abort", () => reject(new Error("abandoned")), { once: true });
+async function openPool(origin: string): Promise<Pool> {
+  const { buildConnector, Pool } = await import("undici");
+  return new Pool(origin, {
+    connections: MAX_CONNECTIONS,
+    pipelining: 1,
+    // The signal is the only deadline.
+    headersTimeout: 0,
+    bodyTimeout: 0,
+    connect: withoutConnectionLine(buildConnector({})),
   });
-  const { statusCode = 0, headersDistinct } = response;
-  return { status: statusCode, headers: headersDistinct, body: await readBody(response) };
 }
 
-async function readBody(response: http.IncomingMessage): Promise<Buffer | null> {
+function withoutConnectionLine(connector: buildConnector.connector): buildConnector.connector {
+  return (options, callback) =>
+    connector(options, (...outcome) => {
+      const [error, socket] = outcome;
+      if (error === null) leaveOutConnectionLine(socket);
+      callback(...outcome);
+    });
+}
+
+/** A question's head is written as one string. */
+function leaveOutConnectionLine(socket: Socket): void {
+  const write = socket.write.bind(socket) as (chunk: unknown, ...rest: unknown[]) => boolean;
+  socket.write = (chunk: unknown, ...rest: unknown[]): boolean =>
+    write(typeof chunk === "string" ? chunk.replace(CONNECTION_LINE, "") : chunk, ...rest);
+}
+
+async function send(pool: Pool, { path, headers, signal }: Question): Promise<ServiceAnswer> {
+  const {
+    statusCode,
+    headers: answered,
+    body,
+  } = await pool.request({
+    method: "GET",
+    path,
+    headers: [...headers],
+    signal,
+  });
+  return { status: statusCode, headers: linesOf(answered), body: await readBody(body) };
+}
+
+function linesOf(headers: IncomingHttpHeaders): ServiceAnswer["headers"] {
+  return Object.fromEntries(
+    Object.entries(headers).map(([name, value]) => [name, typeof value === "string" ? [value] : value]),
+  );
+}
+
+async function readBody(body: Dispatcher.ResponseData["body"]): Promise<Buffer | null> {
   const chunks: Buffer[] = [];
   let bytes = 0;
-  for await (const chunk of response as AsyncIterable<Buffer>) {
+  for await (const chunk of body as AsyncIterable<Buffer>) {
     bytes += chunk.length;
     if (bytes > MAX_BODY_BYTES) return null;
     chunks.push(chunk);
@@ -134,9 +137,12 @@ async function readBody(response: http.IncomingMessage): Promise<Buffer | null> 
   return Buffer.concat(chunks);
 }
 
-function isStale(request: http.ClientRequest, error: unknown): boolean {
-  if (!request.reusedSocket || !(error instanceof Error) || !("code" in error)) return false;
-  return error.code === "ECONNRESET" || error.code === "EPIPE";
+function isStale(error: unknown): boolean {
+  return (
+    error instanceof Error &&
+    "code" in error &&
+    (error.code === "UND_ERR_SOCKET" || error.code === "ECONNRESET")
+  );
 }
 
 function reasonOf(error: unknown): string {

@@ -32,7 +32,7 @@ export class CredentialServices {
   /** The service there; the one before is let go, once it has answered what it was asked. */
   authServiceAt(origin: string): AuthService {
     if (this.#authService?.origin === origin) return this.#authService;
-    this.#authService?.close();
+    void this.#authService?.close();
     this.#authService = new AuthService(origin);
     return this.#authService;
   }
