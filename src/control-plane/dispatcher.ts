@@ -82,6 +82,8 @@ export class Dispatcher {
         );
       case "opened":
         return this.#onOpened(thread, message);
+      case "aged":
+        return this.#options.admission.aged(thread.serial, message.id);
       case "release":
         return this.#onReleased(thread, message);
       case "upgrade-refused":

@@ -64,6 +64,11 @@ export class AdmissionDesk {
     this.#channel.postUnhurried({ type: "opened", id: grant.id, handshakeMs });
   }
 
+  /** It is about to end for its age. */
+  aged(grant: Grant): void {
+    this.#channel.post({ type: "aged", id: grant.id });
+  }
+
   /** @param summary null where the connection never opened */
   release(grant: Grant, summary: ConnectionSummary | null): void {
     this.#channel.postUnhurried({ type: "release", id: grant.id, summary });

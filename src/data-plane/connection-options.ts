@@ -4,6 +4,7 @@ import type { Socket } from "node:net";
 import type { OnExceed } from "../config/schema-limits.ts";
 import type { ConnectionSummary, Grant } from "../shared-memory/channel.ts";
 import type { ProtocolError } from "../ws/protocol.ts";
+import type { CloseReasonName } from "./close-reasons.ts";
 import type { Connection } from "./connection.ts";
 
 export interface ConnectionOptions {
@@ -27,6 +28,8 @@ export interface ConnectionObserver {
   onLimited(connection: Connection, action: OnExceed, messages: number, retryAfterMs: number): void;
   /** A message of the client was let through after this wait. */
   onDelayed(connection: Connection, delayMs: number): void;
+  /** Weir says goodbye, from this moment on. */
+  onGoodbye(connection: Connection, reason: CloseReasonName): void;
   /** Once, when both sockets are closed. */
   onTeardown(connection: Connection, summary: ConnectionSummary): void;
 }

@@ -89,6 +89,7 @@ export class Connection implements PipeOwner {
   close(reason: CloseReasonName, words: CloseWords | null = null): void {
     if (this.#isLeaving) return;
     this.#isLeaving = true;
+    this.#options.observer.onGoodbye(this, reason);
     if (reason === "draining") this.#unit = "message";
     const entry = CLOSE_REASONS[reason];
     const client = words?.code ?? this.#clientGoodbye(reason, entry.client);

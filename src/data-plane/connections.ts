@@ -188,6 +188,11 @@ export class Connections implements ConnectionObserver {
     for (const { connection } of this.#open.values()) connection.destroy();
   }
 
+  /** Whoever is sent away for its age comes back at once, and may go elsewhere then. */
+  onGoodbye({ grant }: Connection, reason: CloseReasonName): void {
+    if (reason === "age") this.#options.desk.aged(grant);
+  }
+
   onTeardown(connection: Connection, summary: ConnectionSummary): void {
     const { grant } = connection;
     const open = this.#open.get(grant.id);

@@ -198,6 +198,8 @@ export type ToControl =
   | { readonly type: "ask-readiness"; readonly id: number; readonly pool: string | null }
   | { readonly type: "exchange"; readonly id: number; readonly failure: ErrorCode }
   | { readonly type: "opened"; readonly id: number; readonly handshakeMs: number }
+  /** A connection ends for its age: its client is about to come back. */
+  | { readonly type: "aged"; readonly id: number }
   | { readonly type: "release"; readonly id: number; readonly summary: ConnectionSummary | null }
   | {
       readonly type: "upgrade-refused";

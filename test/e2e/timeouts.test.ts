@@ -6,6 +6,7 @@ import { opcodes, parseClose } from "../support/frames.ts";
 import { startLimited } from "../support/limited.ts";
 import { scrape, untilMetric } from "../support/metrics.ts";
 import { type Relay, relayYaml, startRelay } from "../support/relay.ts";
+import { reloadInFrontOf, startInFrontOf } from "../support/start-in-front.ts";
 import { startWeir } from "../support/start-weir.ts";
 import { until } from "../support/until.ts";
 import { openClient } from "../support/ws-client.ts";
@@ -88,6 +89,33 @@ describe("timeouts.maxConnectionAge", () => {
     client.finish();
     backend.finish();
     await expectCounted(relay, "age", "1012");
+  });
+
+  test("brings users to a backend that was added, though they belong to another", async () => {
+    const backends = [await startEchoBackend({ id: "old" }), await startEchoBackend({ id: "added" })];
+    const [old, added] = backends.map(({ id, url }) => ({ id, url }));
+    if (old === undefined || added === undefined) throw new Error("there are two");
+    const options = {
+      pool: { affinity: { by: "user" } },
+      config: {
+        identity: { user: [{ header: "x-user-id" }] },
+        timeouts: { ping: "off", maxConnectionAge: { max: "2s", jitter: "50%" } },
+      },
+    };
+    const weir = await startInFrontOf(old, options);
+    const user = (i: number) => ({ headers: { "X-User-Id": `user-${i}` } });
+    const clients = await Promise.all(
+      Array.from({ length: 6 }, async (_, i) => await openClient(weir.url, user(i))),
+    );
+    await reloadInFrontOf(weir, [old, added], options);
+    const back = await Promise.all(
+      clients.map(async (client, i) => {
+        expect(await client.closed()).toEqual({ code: 1012, reason: "connection age" });
+        return (await openClient(weir.url, user(i))).backendId;
+      }),
+    );
+    // The first of them finds nobody there.
+    expect(back).toContain("added");
   });
 });
 

@@ -49,6 +49,22 @@ describe("admission", () => {
     expect(real.connections).toBe(0);
   });
 
+  test("lets a user whose last connection ends for its age go elsewhere; until then all are on one backend", () => {
+    const affinity = { by: "user" } as const;
+    const fixture = admissionOf(configOfPools({ chat: { affinity, backends: [{ id: "a" }] } }));
+    const { admission: real } = fixture;
+    for (const id of [1, 2]) real.admit(1, requestOf({ id }));
+    reconfigure(fixture, configOfPools({ chat: { affinity, backends: [{ id: "a" }, { id: "b" }] } }));
+    real.aged(1, 1);
+    expect(real.admit(1, requestOf({ id: 3 }))).toMatchObject({ grant: { backend: "a" } });
+    for (const id of [1, 3]) real.release(1, id);
+    real.aged(1, 2);
+    expect(real.admit(1, requestOf({ id: 4 }))).toMatchObject({ grant: { backend: "b" } });
+    // There it stays.
+    expect(real.admit(1, requestOf({ id: 5 }))).toMatchObject({ grant: { backend: "b" } });
+    real.aged(1, 99);
+  });
+
   test("tells of buckets that a reload brings once the connection is open, and in a new grant before", () => {
     const told: string[] = [];
     const pools = { chat: { backends: [{ id: "a" }, { id: "b" }] } };
