@@ -46,6 +46,7 @@ export const GOALS: readonly Goal[] = [
   plain("CPU of 9 000 idle connections with heartbeats, % of a core", 3, "heartbeats", "corePercent"),
   plain("clients without 1001 in a shutdown of 5 000", 0, "drain", "others"),
   plain("exit code of a shutdown of 5 000", 0, "drain", "exitCode"),
+  plain("s until it has exited", 30, "drain", "seconds"),
   plain("closes in the busiest 100 ms of a shutdown, × their share", 2, "drain", "busiest"),
   plain("kinds of things left of 100 000 connections of every kind of end", 0, "left", "left"),
   plain("connects that failed at takeovers (with tcp_migrate_req on)", 0, "takeover", "failures"),

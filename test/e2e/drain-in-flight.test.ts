@@ -3,13 +3,14 @@
 import { describe, expect, test } from "vitest";
 
 import { startEchoBackend } from "../support/echo-backend.ts";
-import { encodeFrame, opcodes } from "../support/frames.ts";
+import { encodeFrame, opcodes, parseClose } from "../support/frames.ts";
 import { startLimited } from "../support/limited.ts";
+import { scrape } from "../support/metrics.ts";
 import { openRaw } from "../support/raw-client.ts";
 import type { RawConnection } from "../support/raw-connection.ts";
 import { relayYaml, startRelay } from "../support/relay.ts";
 import { spawnWeir } from "../support/spawn-weir.ts";
-import { untilEqual } from "../support/until.ts";
+import { until, untilEqual } from "../support/until.ts";
 
 const { text, binary, continuation, ping } = opcodes;
 
@@ -164,6 +165,29 @@ test("a client in the middle of a 100 MiB message delivers it whole", async () =
   await drained;
 });
 
+test("what Weir has read for a client that is behind comes whole before the Close", async () => {
+  const relay = await startRelay({ yaml: patient });
+  const { client, backend } = await relay.open();
+  client.pause();
+  const payload = Buffer.alloc(2 ** 18, 7);
+  // More than all buffers on the way take.
+  for (let i = 0; i < 128; i++) backend.socket.write(backend.encode({ opcode: binary, payload }));
+  await untilBehind(relay.adminUrl);
+  const drained = relay.weir.drain();
+  expect((await backend.nextClose()).code).toBe(1001);
+  client.resume();
+  let messages = 0;
+  let frame = await client.nextFrame();
+  for (; frame.opcode === binary; frame = await client.nextFrame()) {
+    expect(frame.payload.equals(payload)).toBe(true);
+    messages += 1;
+  }
+  expect(messages).toBeGreaterThan(0);
+  expect(parseClose(frame)).toEqual(goodbye);
+  for (const { socket } of [client, backend]) socket.destroy();
+  await drained;
+});
+
 test("a client that does not stop to send, nor answers, is cut after timeouts.close", async () => {
   const backend = await startEchoBackend();
   const yaml = "timeouts: { close: 200ms, ping: off }\nshutdown: { timeout: 2m }";
@@ -194,6 +218,14 @@ test("a backend that never answers the Close holds up nothing longer than timeou
   await drained;
   await backend.untilPeerState("fin");
 });
+
+/** Weir has bytes that a client does not take. */
+async function untilBehind(adminUrl: string): Promise<void> {
+  await until(
+    "bytes wait for a client",
+    async () => (await scrape(adminUrl)).sum("weir_buffered_bytes", { side: "client" }) > 0,
+  );
+}
 
 /** The header of a client's frame of this size, masked with zeros: its payload is on the wire as it is. */
 function bigFrameHeader(size: number): Buffer {

@@ -68,6 +68,17 @@ test("a client that never answers is cut after timeouts.close, and the exit code
   expect(await weir.exited()).toEqual({ code: 0, signal: null });
 });
 
+test("with the defaults a few clients are gone within Docker's 10 s, be it that one never answers", async () => {
+  const backend = await startEchoBackend();
+  const weir = await spawnWeir(relayYaml([backend.url]));
+  const clients = await Promise.all(Array.from({ length: 5 }, () => openClient(weir.url)));
+  const { connection } = await openRaw(weir.url, { allowHalfOpen: true });
+  weir.signal("SIGTERM");
+  for (const client of clients) expect(await client.closed()).toEqual(goodbye);
+  expect(await connection.nextClose()).toEqual(goodbye);
+  expect(await weir.exited(10_000)).toEqual({ code: 0, signal: null });
+});
+
 test("a backend that hangs in its closing handshake holds nobody up", async () => {
   const server = await startScriptedBackend(accept({}), { allowHalfOpen: true });
   const weir = await spawnWeir(relayYaml([server.url], "timeouts: { close: 100ms, ping: off }"));

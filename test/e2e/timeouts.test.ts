@@ -103,15 +103,13 @@ describe("timeouts.maxConnectionAge", () => {
       },
     };
     const weir = await startInFrontOf(old, options);
-    const user = (i: number) => ({ headers: { "X-User-Id": `user-${i}` } });
-    const clients = await Promise.all(
-      Array.from({ length: 6 }, async (_, i) => await openClient(weir.url, user(i))),
-    );
+    const users = Array.from({ length: 6 }, (_, i) => ({ headers: { "X-User-Id": `user-${i}` } }));
+    const clients = await Promise.all(users.map((user) => openClient(weir.url, user)));
     await reloadInFrontOf(weir, [old, added], options);
     const back = await Promise.all(
       clients.map(async (client, i) => {
         expect(await client.closed()).toEqual({ code: 1012, reason: "connection age" });
-        return (await openClient(weir.url, user(i))).backendId;
+        return (await openClient(weir.url, users[i])).backendId;
       }),
     );
     // The first of them finds nobody there.
