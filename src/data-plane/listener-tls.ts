@@ -5,14 +5,19 @@ import type { Socket } from "node:net";
 import tls from "node:tls";
 import type { ListenerTlsConfig } from "../config/schema-listeners.ts";
 import { judgeCertificate } from "./client-certificate.ts";
-import { ignoreError } from "./ignore-error.ts";
 import type { ServedCertificates } from "./server-contexts.ts";
+
+/** Node's word for another handshake on a socket that is open. */
+const RENEGOTIATION = "ERR_TLS_RENEGOTIATION_DISABLED";
 
 /** What its sockets come to. */
 interface ListenerTlsEvents {
   /** The handshake is over, and the client has shown what certificate it must. */
   secured(socket: tls.TLSSocket): void;
-  /** @param reason in a word; null where the client just left */
+  /**
+   * The handshake, or the client has begun another one on its socket.
+   * @param reason in a word; null where the client just left
+   */
   failed(socket: tls.TLSSocket, reason: string | null): void;
 }
 
@@ -28,6 +33,8 @@ export interface ListenerTlsOptions {
 export class ListenerTls {
   readonly #server: tls.Server;
   readonly #clientCert: ListenerTlsConfig["clientCert"];
+  /** For all sockets alike, so that none carries a closure of its own through its life. */
+  readonly #onError: (this: tls.TLSSocket, error: NodeJS.ErrnoException) => void;
   #events: ListenerTlsEvents | null = null;
 
   constructor({ config, certificates, ticketKeys, handshakeTimeoutMs }: ListenerTlsOptions) {
@@ -42,6 +49,10 @@ export class ListenerTls {
       handshakeTimeout: handshakeTimeoutMs,
       ticketKeys,
     });
+    const onRenegotiation = (socket: tls.TLSSocket): void => this.#onRenegotiation(socket);
+    this.#onError = function (error): void {
+      if (error.code === RENEGOTIATION) onRenegotiation(this);
+    };
     this.#server.on("secureConnection", (socket) => this.#onSecured(socket));
     this.#server.on("tlsClientError", (error: NodeJS.ErrnoException, socket) => {
       socket.destroy();
@@ -65,11 +76,19 @@ export class ListenerTls {
   }
 
   #onSecured(socket: tls.TLSSocket): void {
-    socket.on("error", ignoreError);
+    socket.on("error", this.#onError);
+    // OpenSSL could be told to decline instead, but then writes an answer to each attempt, read or not.
+    socket.disableRenegotiation();
     const fault = judgeCertificate(socket, this.#clientCert);
     if (fault === null) return this.#events?.secured(socket);
     socket.destroy();
     this.#events?.failed(socket, fault);
+  }
+
+  /** It could show another certificate than the one that was judged. */
+  #onRenegotiation(socket: tls.TLSSocket): void {
+    this.#events?.failed(socket, RENEGOTIATION);
+    socket.destroy();
   }
 }
 

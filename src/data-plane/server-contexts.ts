@@ -1,7 +1,7 @@
 // The certificates that a listener serves, as contexts of OpenSSL: which one answers to which name, and
 // which clients it asks for a certificate of their own.
 
-import { constants, createHash } from "node:crypto";
+import { createHash } from "node:crypto";
 import tls from "node:tls";
 import { certificatesIn, hostNamesOf } from "../config/certificates.ts";
 import type { ListenerTlsConfig } from "../config/schema-listeners.ts";
@@ -74,9 +74,7 @@ export class ServerContexts {
 }
 
 function optionsOf({ ca, ...parts }: Parts): tls.SecureContextOptions {
-  // A second handshake on an open socket could show another certificate than the one that was judged.
-  const secureOptions = constants.SSL_OP_NO_RENEGOTIATION;
-  return { ...parts, ...(ca === null ? {} : { ca }), secureOptions };
+  return { ...parts, ...(ca === null ? {} : { ca }) };
 }
 
 function namesIn(pem: Buffer): string[] {

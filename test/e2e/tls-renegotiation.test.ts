@@ -76,5 +76,9 @@ test.skipIf(isMissing(openssl))(
     const third = await sign({ names: "DNS:third.test" });
     await reloadInFrontOf(weir, backend.url, { config: configWith([other, third]) });
     for (const name of ["localhost", "third.test"]) await tryAll(name);
+    const failures = weir.log.entries.filter(({ message }) => message === "TLS handshake failed");
+    expect(new Set(failures.map(({ fields }) => fields["reason"]))).toEqual(
+      new Set(["ERR_TLS_RENEGOTIATION_DISABLED"]),
+    );
   },
 );
