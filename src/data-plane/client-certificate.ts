@@ -4,7 +4,7 @@
 import type { X509Certificate } from "node:crypto";
 import type { Socket } from "node:net";
 import type { TLSSocket } from "node:tls";
-import { alternativeNames } from "../config/certificates.ts";
+import { alternativeNames, expiryOf } from "../config/certificates.ts";
 import type { ListenerTlsConfig } from "../config/schema-listeners.ts";
 
 /** A socket whose handshake is over. */
@@ -12,26 +12,50 @@ type SecuredSocket = Socket & Pick<TLSSocket, "authorized" | "authorizationError
 
 const KIND_OF_NAME: Readonly<Record<string, string>> = { dns: "DNS", email: "email", uri: "URI" };
 
+/** OpenSSL's word. */
+const EXPIRED = "CERT_HAS_EXPIRED";
+
+interface Judged {
+  readonly certificate: X509Certificate;
+  /** Milliseconds since the epoch. */
+  readonly endMs: number;
+}
+
 /** Those that `clientCa` vouches for. */
-const certificates = new WeakMap<Socket, X509Certificate>();
+const judged = new WeakMap<Socket, Judged>();
 
 /**
  * To be called when the handshake is over. One that is there but bad is refused where none would have been
  * asked for.
  *
+ * @param nowMs since the epoch
  * @returns what is wrong; null: the client is let in
  */
 export function judgeCertificate(
   socket: SecuredSocket,
   clientCert: ListenerTlsConfig["clientCert"],
+  nowMs: number,
 ): string | null {
   if (clientCert === "off") return null;
   const certificate = socket.getPeerX509Certificate();
   if (certificate === undefined && clientCert === "optional") return null;
   const error: unknown = socket.authorizationError;
   if (certificate === undefined || !socket.authorized || error !== null) return String(error);
-  certificates.set(socket, certificate);
+  // OpenSSL looks at the time in a whole handshake only, not where a session is resumed.
+  const endMs = expiryOf(certificate);
+  if (endMs <= nowMs) return EXPIRED;
+  judged.set(socket, { certificate, endMs });
   return null;
+}
+
+/**
+ * Whether the certificate that the client was let in with has come to its end; false without one.
+ *
+ * @param nowMs since the epoch
+ */
+export function hasExpired(socket: Socket, nowMs: number): boolean {
+  const found = judged.get(socket);
+  return found !== undefined && found.endMs <= nowMs;
 }
 
 /**
@@ -41,8 +65,8 @@ export function judgeCertificate(
  * @param field of `identity.user[].certificate`
  */
 export function certificateField(socket: Socket, field: string): string | null {
-  const certificate = certificates.get(socket);
-  return certificate === undefined ? null : fieldOf(certificate, field);
+  const found = judged.get(socket);
+  return found === undefined ? null : fieldOf(found.certificate, field);
 }
 
 function fieldOf(certificate: X509Certificate, field: string): string | null {

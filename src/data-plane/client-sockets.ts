@@ -61,6 +61,13 @@ export class ClientSockets {
     socket.on("close", this.#onClosed);
   }
 
+  /** Cuts those that ask for nothing, and shall not any more. */
+  cut(isUnwanted: (socket: Socket) => boolean): void {
+    for (const sockets of [this.#newcomers, this.#idle]) {
+      for (const socket of sockets) if (isUnwanted(socket)) socket.destroy();
+    }
+  }
+
   #expect(socket: Socket): void {
     this.#newcomers.add(socket);
     socket.on("close", this.#onClosed);

@@ -1,9 +1,11 @@
 // What a client's socket has to pass before its bytes are read as HTTP, each where its listener has it: the
-// PROXY header of the proxy in front, then the TLS handshake. Owns the socket until then.
+// PROXY header of the proxy in front, then the TLS handshake. Owns the socket until then, and knows later by what
+// it has passed.
 
 import { Socket } from "node:net";
 import type { TLSSocket } from "node:tls";
 import { type AddressBlocks, plainAddress } from "./client-address.ts";
+import { hasExpired } from "./client-certificate.ts";
 import { ignoreError } from "./ignore-error.ts";
 import type { ListenerTls } from "./listener-tls.ts";
 import { readProxyHeader } from "./proxy-header.ts";
@@ -11,12 +13,14 @@ import type { Reporter } from "./reporter.ts";
 import { copyProxiedEnds, remoteAddressOf, setProxiedEnds } from "./socket-ends.ts";
 
 interface EntranceOptions {
-  readonly reporter: Reporter;
+  readonly reporter: Pick<Reporter, "log">;
   /** The socket is the receiver's from here on; with TLS it is another one than was accepted. */
   readonly onPassed: (socket: Socket, accepted: Socket) => void;
 }
 
 export interface EntranceSettings {
+  /** What a socket has to show, in short. Where that changes, what older ones have shown does not count. */
+  readonly policy: string;
   /** Null: without TLS. */
   readonly tls: ListenerTls | null;
   /** Who must send a PROXY header; null: nobody may. */
@@ -31,7 +35,9 @@ export class Entrance {
   readonly #sockets = new Set<Socket>();
   /** For all sockets alike, so that none carries a closure of its own through its life. */
   readonly #onClosed: (this: Socket) => void;
-  #settings: EntranceSettings = { tls: null, proxies: null, headerTimeoutMs: 0 };
+  /** By which policy each has passed. */
+  readonly #passed = new WeakMap<Socket, string>();
+  #settings: EntranceSettings = { policy: "", tls: null, proxies: null, headerTimeoutMs: 0 };
 
   constructor(options: EntranceOptions) {
     this.#options = options;
@@ -41,23 +47,39 @@ export class Entrance {
     };
   }
 
+  get policy(): string {
+    return this.#settings.policy;
+  }
+
   /** For sockets from now on. */
   configure(settings: EntranceSettings): void {
     this.#settings = settings;
     settings.tls?.observe({
-      secured: (socket) => this.#onSecured(socket),
+      secured: (socket) => this.#onSecured(socket, settings),
       failed: (socket, reason) => this.#onHandshakeFailed(socket, reason),
     });
   }
 
   enter(socket: Socket): void {
     socket.on("error", ignoreError);
-    const { tls, proxies } = this.#settings;
-    if (tls === null && proxies === null) return this.#options.onPassed(socket, socket);
+    const settings = this.#settings;
+    const { tls, proxies } = settings;
+    if (tls === null && proxies === null) return this.#pass(socket, socket, settings);
     this.#sockets.add(socket);
     socket.on("close", this.#onClosed);
     if (proxies === null) tls?.secure(socket);
-    else this.#expectHeader(socket, proxies);
+    else this.#expectHeader(socket, proxies, settings);
+  }
+
+  /** It has passed, but would not by what it has shown: there are other rules now, or its certificate has ended. */
+  isOutdated(socket: Socket): boolean {
+    const policy = this.#passed.get(socket);
+    return policy !== undefined && (policy !== this.#settings.policy || hasExpired(socket, Date.now()));
+  }
+
+  /** It will ask for nothing more. */
+  forget(socket: Socket): void {
+    this.#passed.delete(socket);
   }
 
   /** Those that have not passed are cut. */
@@ -66,7 +88,7 @@ export class Entrance {
   }
 
   /** Who is not trusted could claim any address, and one without a header would pass for the proxy itself. */
-  #expectHeader(socket: Socket, proxies: AddressBlocks): void {
+  #expectHeader(socket: Socket, proxies: AddressBlocks, settings: EntranceSettings): void {
     const { remoteAddress, localAddress } = socket;
     const isOnUnixSocket = remoteAddress === undefined && localAddress === undefined && !socket.destroyed;
     const isTrusted = remoteAddress !== undefined && proxies.has(plainAddress(remoteAddress));
@@ -75,12 +97,11 @@ export class Entrance {
       this.#refuse(remoteAddress, "it comes from an address that is not in trustedProxies");
       return;
     }
-    readProxyHeader(socket, this.#settings.headerTimeoutMs, {
+    readProxyHeader(socket, settings.headerTimeoutMs, {
       read: (ends) => {
         setProxiedEnds(socket, ends);
-        const { tls } = this.#settings;
-        if (tls === null) this.#pass(socket, socket);
-        else tls.secure(socket);
+        if (settings.tls === null) this.#pass(socket, socket, settings);
+        else settings.tls.secure(socket);
       },
       failed: (reason) => this.#refuse(remoteAddress, reason),
     });
@@ -90,10 +111,10 @@ export class Entrance {
     this.#options.reporter.log("info", "PROXY header refused", { address, reason });
   }
 
-  #onSecured(socket: TLSSocket): void {
+  #onSecured(socket: TLSSocket, settings: EntranceSettings): void {
     const accepted = socketBeneath(socket);
     copyProxiedEnds(accepted, socket);
-    this.#pass(socket, accepted);
+    this.#pass(socket, accepted, settings);
   }
 
   #onHandshakeFailed(socket: TLSSocket, reason: string | null): void {
@@ -103,11 +124,15 @@ export class Entrance {
     else reporter.log("info", "TLS handshake failed", { address, reason });
   }
 
-  #pass(socket: Socket, accepted: Socket): void {
-    if (this.#sockets.delete(accepted)) accepted.off("close", this.#onClosed);
+  /** @param settings as they were when it entered: others may be in effect by now */
+  #pass(socket: Socket, accepted: Socket, { policy }: EntranceSettings): void {
+    const hadToShow = this.#sockets.delete(accepted);
+    if (hadToShow) accepted.off("close", this.#onClosed);
+    if (policy !== this.#settings.policy) return void socket.destroy();
+    this.#passed.set(socket, policy);
     this.#options.onPassed(socket, accepted);
     // A PROXY header has been read off it, after which it was paused.
-    if (socket === accepted) socket.resume();
+    if (hadToShow && socket === accepted) socket.resume();
   }
 }
 

@@ -29,8 +29,9 @@ export class ListenersSettings {
     return config.listeners.map((listener, index) => {
       const proxies = listener.proxyProtocol ? trustedProxies : null;
       const tls = this.#prepareTls(listener, index, timeoutMs, readFile);
+      const policy = JSON.stringify([tls?.policy ?? null, proxies === null ? null : config.trustedProxies]);
       const access = new AddressRules(listener);
-      return { config: listener, access, entrance: { tls, proxies, headerTimeoutMs: timeoutMs } };
+      return { config: listener, access, entrance: { policy, tls, proxies, headerTimeoutMs: timeoutMs } };
     });
   }
 

@@ -31,6 +31,8 @@ export interface ListenerTlsOptions {
 }
 
 export class ListenerTls {
+  /** As its certificates have it. */
+  readonly policy: string;
   readonly #server: tls.Server;
   readonly #clientCert: ListenerTlsConfig["clientCert"];
   /** For all sockets alike, so that none carries a closure of its own through its life. */
@@ -38,6 +40,7 @@ export class ListenerTls {
   #events: ListenerTlsEvents | null = null;
 
   constructor({ config, certificates, ticketKeys, handshakeTimeoutMs }: ListenerTlsOptions) {
+    this.policy = certificates.policy;
     this.#clientCert = config.clientCert;
     this.#server = tls.createServer({
       ...certificates.fallback,
@@ -79,7 +82,7 @@ export class ListenerTls {
     socket.on("error", this.#onError);
     // OpenSSL could be told to decline instead, but then writes an answer to each attempt, read or not.
     socket.disableRenegotiation();
-    const fault = judgeCertificate(socket, this.#clientCert);
+    const fault = judgeCertificate(socket, this.#clientCert, Date.now());
     if (fault === null) return this.#events?.secured(socket);
     socket.destroy();
     this.#events?.failed(socket, fault);

@@ -62,6 +62,8 @@ export class Listener {
     this.#server.on("upgrade", (request, stream, head) => {
       const socket = socketOf(request, stream);
       options.sockets.onRequest(socket);
+      if (this.#entrance.isOutdated(socket)) return this.#cutOff(socket);
+      this.#entrance.forget(socket);
       this.#inTurn(socket, {
         first: () => options.onUpgrade(request, socket, head),
         behind: () => this.#refusePipelined(request, socket),
@@ -77,9 +79,14 @@ export class Listener {
     );
   }
 
-  /** The size of a head holds for connections from now on, the times for those that are open, too. */
+  /**
+   * The size of a head holds for connections from now on, the times for those that are open, too. Where other
+   * things have to be shown at the entrance, who has not shown them is served no more.
+   */
   configure({ limits, timeouts }: Config, { entrance }: ListenerSettings): void {
+    const isAnotherPolicy = entrance.policy !== this.#entrance.policy;
     this.#entrance.configure(entrance);
+    if (isAnotherPolicy) this.#options.sockets.cut((socket) => this.#entrance.isOutdated(socket));
     const { maxHeaderSize } = limits;
     // The server's own field, which it gives each new connection's parser; its types do not have it.
     Object.assign(this.#server, { maxHeaderSize });
@@ -159,10 +166,20 @@ export class Listener {
     this.#unanswered.set(socket, unanswered.add(response));
     response.on("close", () => {
       unanswered.delete(response);
-      if (unanswered.size === 0) sockets.onAnswered(socket);
+      if (unanswered.size > 0) return;
+      if (this.#entrance.isOutdated(socket)) socket.end();
+      else sockets.onAnswered(socket);
     });
     if (unanswered.size > MAX_UNANSWERED) return this.#refuseFlood(socket);
+    // Node waits until those before it are answered.
+    if (this.#entrance.isOutdated(socket)) return void response.destroy();
     this.#options.onRequest(request, response);
+  }
+
+  /** An upgrade on it is not served: by what it has shown it would not get in today. */
+  #cutOff(socket: net.Socket): void {
+    const destroy = (): void => void socket.destroy();
+    this.#inTurn(socket, { first: destroy, behind: destroy });
   }
 
   /** A few bytes make a request, and each costs a turn at the backend: who sends them by the hundred is cut off. */

@@ -18,6 +18,8 @@ interface Parts {
 
 /** The contexts of one listener. */
 export interface ServedCertificates {
+  /** What a client has to show, in short: another text, another demand. */
+  readonly policy: string;
   /** What `tls.createServer` is given for clients without SNI, or with a name that no certificate has. */
   readonly fallback: tls.SecureContextOptions;
   /** The context for a name that a client asks for; undefined: the fallback. */
@@ -50,7 +52,11 @@ export class ServerContexts {
     for (const { names, context } of all) {
       for (const name of names) if (!byName.has(name)) byName.set(name, context);
     }
-    return { fallback: optionsOf(first.parts), find: (serverName) => lookUp(byName, serverName) };
+    return {
+      policy: `${config.minVersion} ${sessionIdContext}`,
+      fallback: optionsOf(first.parts),
+      find: (serverName) => lookUp(byName, serverName),
+    };
   }
 
   /** Forgets what no listener has asked for since the last time. */

@@ -1,9 +1,15 @@
 import { X509Certificate } from "node:crypto";
 import { Socket } from "node:net";
 import { describe, expect, test } from "vitest";
-import { certificateField, judgeCertificate } from "../../../src/data-plane/client-certificate.ts";
+import {
+  certificateField,
+  hasExpired,
+  judgeCertificate,
+} from "../../../src/data-plane/client-certificate.ts";
 import { makeAuthority, openssl } from "../../support/certificates.ts";
 import { isMissing } from "../../support/requirement.ts";
+
+const now = Date.now();
 
 /** A socket whose client has shown this certificate. */
 function shown(certificate: X509Certificate | undefined, error: string | null = null) {
@@ -17,7 +23,7 @@ function shown(certificate: X509Certificate | undefined, error: string | null = 
 /** The same, let in with it. */
 function judged(certificate: X509Certificate): Socket {
   const socket = shown(certificate);
-  expect(judgeCertificate(socket, "required")).toBeNull();
+  expect(judgeCertificate(socket, "required", now)).toBeNull();
   return socket;
 }
 
@@ -57,9 +63,9 @@ describe.skipIf(isMissing(openssl))("certificateField", () => {
   test("is null without one, and where nobody has judged it", async () => {
     const certificate = new X509Certificate((await (await makeAuthority()).sign({ subject: ann })).cert);
     const without = shown(undefined);
-    judgeCertificate(without, "optional");
+    judgeCertificate(without, "optional", now);
     const unasked = shown(certificate);
-    judgeCertificate(unasked, "off");
+    judgeCertificate(unasked, "off", now);
     for (const socket of [without, unasked, shown(certificate), new Socket()]) {
       expect(certificateField(socket, "cn")).toBeNull();
     }
@@ -70,11 +76,11 @@ describe.skipIf(isMissing(openssl))("certificateField", () => {
     const certificate = new X509Certificate((await sign({ subject: ann })).cert);
     const other = new X509Certificate((await sign({ subject: "/CN=bob" })).cert);
     const socket = shown(certificate);
-    judgeCertificate(socket, "required");
+    judgeCertificate(socket, "required", now);
     socket.getPeerX509Certificate = () => other;
     expect(certificateField(socket, "cn")).toBe("ann");
     const anonymous = shown(undefined);
-    judgeCertificate(anonymous, "optional");
+    judgeCertificate(anonymous, "optional", now);
     Object.assign(anonymous, { authorized: true, getPeerX509Certificate: () => other });
     expect(certificateField(anonymous, "cn")).toBeNull();
   });
@@ -85,18 +91,31 @@ describe.skipIf(isMissing(openssl))("judgeCertificate", () => {
     const certificate = new X509Certificate((await (await makeAuthority()).sign()).cert);
     const bad = "DEPTH_ZERO_SELF_SIGNED_CERT";
     const missing = "UNABLE_TO_GET_ISSUER_CERT";
-    expect(judgeCertificate(shown(certificate, bad), "required")).toBe(bad);
-    expect(judgeCertificate(shown(certificate, bad), "optional")).toBe(bad);
-    expect(judgeCertificate(shown(undefined, missing), "required")).toBe(missing);
-    expect(judgeCertificate(shown(undefined, missing), "optional")).toBeNull();
-    expect(judgeCertificate(shown(undefined, null), "required")).not.toBeNull();
-    expect(judgeCertificate(shown(certificate, bad), "off")).toBeNull();
+    expect(judgeCertificate(shown(certificate, bad), "required", now)).toBe(bad);
+    expect(judgeCertificate(shown(certificate, bad), "optional", now)).toBe(bad);
+    expect(judgeCertificate(shown(undefined, missing), "required", now)).toBe(missing);
+    expect(judgeCertificate(shown(undefined, missing), "optional", now)).toBeNull();
+    expect(judgeCertificate(shown(undefined, null), "required", now)).not.toBeNull();
+    expect(judgeCertificate(shown(certificate, bad), "off", now)).toBeNull();
   });
 
   test("believes no socket that says at once that it is authorized and why it is not", async () => {
     const certificate = new X509Certificate((await (await makeAuthority()).sign()).cert);
     const socket = Object.assign(shown(certificate, "CERT_HAS_EXPIRED"), { authorized: true });
-    expect(judgeCertificate(socket, "optional")).toBe("CERT_HAS_EXPIRED");
+    expect(judgeCertificate(socket, "optional", now)).toBe("CERT_HAS_EXPIRED");
     expect(certificateField(socket, "cn")).toBeNull();
+  });
+
+  test("refuses one from the moment of its end on, also where the handshake let it pass", async () => {
+    const certificate = new X509Certificate((await (await makeAuthority()).sign()).cert);
+    const endMs = Date.parse(certificate.validTo);
+    for (const clientCert of ["optional", "required"] as const) {
+      expect(judgeCertificate(shown(certificate), clientCert, endMs - 1)).toBeNull();
+      expect(judgeCertificate(shown(certificate), clientCert, endMs)).toBe("CERT_HAS_EXPIRED");
+    }
+    const socket = shown(certificate);
+    judgeCertificate(socket, "required", endMs - 1);
+    expect([hasExpired(socket, endMs - 1), hasExpired(socket, endMs)]).toEqual([false, true]);
+    expect(hasExpired(new Socket(), endMs)).toBe(false);
   });
 });

@@ -122,3 +122,11 @@ test("one that is closed is none any more", async () => {
   expect(cut).toHaveLength(1);
   expect(cut[0]?.[0]).not.toBe(second);
 });
+
+test("those that ask for nothing can be cut, and nobody else", () => {
+  const [silent, idle, busy, other] = enter(4);
+  for (const socket of [idle, busy]) sockets.onRequest(socket!.asSocket);
+  sockets.onAnswered(idle!.asSocket);
+  sockets.cut((socket) => socket !== other!.asSocket);
+  expect([silent, idle, busy, other].map((socket) => socket!.destroyed)).toEqual([true, true, false, false]);
+});
