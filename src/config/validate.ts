@@ -18,9 +18,23 @@ export type Validated =
   | { readonly parsed: null; readonly findings: readonly Finding[] };
 
 export function validate(raw: unknown): Validated {
-  const result = configSchema.safeParse(raw, { error: describeIssue, reportInput: true });
+  const result = parse(raw);
+  if (result instanceof TypeError) {
+    const message = `has a value that a configuration cannot have: ${result.message}`;
+    return { parsed: null, findings: [{ path: [], message }] };
+  }
   if (result.success) return { parsed: result.data, findings: [] };
   return { parsed: null, findings: result.error.issues.flatMap((issue) => toFindings(issue, [])) };
+}
+
+/** A library's user can hand over what no text can say, and what throws where it is looked at. */
+function parse(raw: unknown): ReturnType<typeof configSchema.safeParse> | TypeError {
+  try {
+    return configSchema.safeParse(raw, { error: describeIssue, reportInput: true });
+  } catch (error) {
+    if (error instanceof TypeError) return error;
+    throw error;
+  }
 }
 
 /** The words for issues whose schema has none of its own. */

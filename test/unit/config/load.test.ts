@@ -333,4 +333,14 @@ describe("a plain object", () => {
   test.each([undefined, null, 5, "x", [], () => 5])("%j is refused, not crashed on", (value) => {
     expect(parseConfig(value).ok).toBe(false);
   });
+
+  test.each([[[Object.create(null)]], [[Symbol("x")]]])(
+    "is refused, and nothing is thrown, with what cannot even be looked at: { length: %j }",
+    (length) => {
+      const loaded = parseConfig({ ...input, pidFile: { length } });
+      expect(loaded.ok ? [] : loaded.errors.map(({ message }) => message)).toEqual([
+        expect.stringMatching(/^has a value that a configuration cannot have: Cannot convert/),
+      ]);
+    },
+  );
 });
