@@ -1,6 +1,6 @@
 // The sockets of this thread's clients that ask for nothing: they have sent no request yet, or none since their
-// last answer. Where so many sockets are open that the process has no files to spare, those that have asked for
-// nothing for longest make room for new ones: a crowd of silent clients keeps nobody out.
+// last answer or refusal. Where so many sockets are open that the process has no files to spare, those that have
+// asked for nothing for longest make room for new ones: a crowd of silent clients keeps nobody out.
 
 import type { Socket } from "node:net";
 import { countSocket, openSockets } from "./open-sockets.ts";

@@ -204,12 +204,18 @@ export class Listener {
     const refusal = new Refusal("bad_upgrade", { message: "an earlier request was not answered yet" });
     this.#options.reporter.upgradeRefused(refusal, request, { pool: null, address: addressOf(socket) });
     refuseUpgrade(request, socket, refusal);
+    this.#options.sockets.onAnswered(socket);
   }
 
   #refuseTunnel(socket: net.Socket): void {
     const refusal = new Refusal("bad_request", { message: "CONNECT is not served" });
     this.#options.reporter.bytesRefused(refusal, addressOf(socket));
+    this.#refuseBytes(socket, refusal);
+  }
+
+  #refuseBytes(socket: net.Socket, refusal: Refusal): void {
     refuseBytes(socket, refusal);
+    this.#options.sockets.onAnswered(socket);
   }
 
   #onClientError(error: NodeJS.ErrnoException, socket: net.Socket): void {
@@ -223,7 +229,7 @@ export class Listener {
     // Bytes behind a request that is being answered: an answer of ours would tear that one apart.
     const isAnswering = [...(this.#unanswered.get(socket) ?? [])].some(({ headersSent }) => headersSent);
     if (isAnswering) socket.destroy();
-    else refuseBytes(socket, refusal);
+    else this.#refuseBytes(socket, refusal);
   }
 }
 

@@ -73,13 +73,16 @@ export function passAnswer(options: {
   readonly setCookie: string | null;
   /** Milliseconds without a byte from either side before both sockets are cut. */
   readonly idleTimeoutMs: number;
+  /** The client has been sent all of it. */
+  readonly onPassed: () => void;
 }): void {
-  const { request, socket, answer, setCookie, idleTimeoutMs } = options;
+  const { request, socket, answer, setCookie, idleTimeoutMs, onPassed } = options;
   const response = responseOn(request, socket);
   const headers = answerHeaders(answer, setCookie);
   headers.push("Connection", "close");
   response.writeHead(answer.statusCode ?? 502, answer.statusMessage ?? "", headers);
   answer.pipe(response);
+  response.on("finish", onPassed);
   answer.on("error", () => socket.destroy());
   answer.on("close", () => {
     // A body cut short must not look whole to the client.

@@ -10,6 +10,7 @@ import { checkUpgradeRequest, joinedHeader } from "../ws/handshake.ts";
 import type { AdmissionDesk } from "./admission-desk.ts";
 import { affinityCookie, affinitySetCookie } from "./affinity-cookie.ts";
 import { addressOf } from "./client-address.ts";
+import type { ClientSockets } from "./client-sockets.ts";
 import type { Connections } from "./connections.ts";
 import { dialWithRetries } from "./dial-with-retries.ts";
 import { type ClientPlace, identify, locate } from "./identify.ts";
@@ -34,6 +35,7 @@ export interface UpgradeContext {
   /** Those whose upgrade is under way. */
   readonly pending: Set<PendingClient>;
   readonly reporter: Reporter;
+  readonly sockets: Pick<ClientSockets, "onAnswered">;
   readonly listener: () => ListenerSettings;
   /** Port of the listener; 0 for a Unix socket. The socket itself would have to ask the system for it. */
   readonly localPort: () => number;
@@ -111,7 +113,14 @@ export async function onUpgrade(
       pending.assertPresent();
       pending.release();
       const { http } = settings.config.timeouts;
-      passAnswer({ request, socket, answer: dialed.response, setCookie, idleTimeoutMs: http });
+      passAnswer({
+        request,
+        socket,
+        answer: dialed.response,
+        setCookie,
+        idleTimeoutMs: http,
+        onPassed: () => context.sockets.onAnswered(socket),
+      });
       const status = dialed.response.statusCode ?? 502;
       throw new Refusal("backend_refused", {
         message: `the backend answered the upgrade with ${status}`,
@@ -136,6 +145,8 @@ export async function onUpgrade(
     } else {
       refuseUpgrade(request, socket, refusal);
     }
+    // However long it may stay yet, it asks for nothing any more.
+    context.sockets.onAnswered(socket);
   } finally {
     context.pending.delete(pending);
   }

@@ -158,6 +158,7 @@ class DataPlane {
       connections: this.#connections,
       pending: this.#pending,
       reporter: this.#reporter,
+      sockets: this.#sockets,
       listener: () => this.#listenersSettings.of(listener),
       localPort: () => port,
     };

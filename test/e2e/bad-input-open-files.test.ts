@@ -5,7 +5,7 @@ import { expect, test } from "vitest";
 
 import { type Certificates, makeCertificates, openssl } from "../support/certificates.ts";
 import { startEchoBackend } from "../support/echo-backend.ts";
-import { connectRaw } from "../support/raw-client.ts";
+import { connectRaw, upgradeRequest } from "../support/raw-client.ts";
 import type { RawConnection } from "../support/raw-connection.ts";
 import { isMissing } from "../support/requirement.ts";
 import { scrape } from "../support/metrics.ts";
@@ -21,11 +21,11 @@ async function startWithFewFiles(config: Readonly<Record<string, unknown>>): Pro
   return await spawnWeir(JSON.stringify(whole), { openFiles: OPEN_FILES });
 }
 
-/** Silent, or asking for something; no longer than until one finds no place. */
+/** Silent, or asking for something, none of whom leaves; no longer than until one finds no place. */
 async function crowd(target: string, first = ""): Promise<RawConnection[]> {
   const connections: RawConnection[] = [];
   for (let i = 0; i < 2 * OPEN_FILES; i += 1) {
-    const connection = await connectRaw(target);
+    const connection = await connectRaw(target, { allowHalfOpen: true });
     if (first !== "") await connection.write(first).catch(() => {});
     connections.push(connection);
   }
@@ -81,6 +81,24 @@ test("clients that keep a socket after their answer make room before those that 
   expect(served.at(0)?.peerState).not.toBe("open");
   expect(newcomer.peerState).toBe("open");
 });
+
+test.for(["http", "close"])(
+  "clients that were refused and do not leave make room, rejectWith: %s",
+  async (rejectWith) => {
+    const backend = await startEchoBackend();
+    const weir = await startWithFewFiles({
+      // Nobody is cut because its time is over.
+      timeouts: { handshake: "10m", close: "10m" },
+      limits: { rejectWith, maxConnections: 10 },
+      routes: [{ match: { path: "/chat" }, pool: "chat" }],
+      pools: { chat: { backends: [backend.url], healthCheck: "off" } },
+    });
+    const early = await openClient(`${weir.url}/chat`);
+    await crowd(weir.httpUrl, upgradeRequest({ path: "/nowhere" }));
+    const late = await openClient(`${weir.url}/chat`);
+    expect([await early.ask("still there?"), await late.ask("me too")]).toEqual(["still there?", "me too"]);
+  },
+);
 
 test("clients that take every file end nothing, and Weir serves on once they are gone", async () => {
   const backend = await startEchoBackend();

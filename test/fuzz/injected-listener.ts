@@ -66,12 +66,14 @@ export async function listenForInjected(config: Config): Promise<Listening> {
     if (message.type === "enter" || message.type === "ask-readiness") desk.onVerdict(message.id, true);
   }
 
+  const sockets = new ClientSockets({ room: Number.POSITIVE_INFINITY, onCut: () => {} });
   const context = {
     settings: () => settings,
     desk,
     connections: null as unknown as Connections,
     pending: new Set<PendingClient>(),
     reporter,
+    sockets,
     listener: () => listener,
     localPort: () => 8080,
   };
@@ -80,7 +82,7 @@ export async function listenForInjected(config: Config): Promise<Listening> {
       config,
       settings: listener,
       reporter,
-      sockets: new ClientSockets({ room: Number.POSITIVE_INFINITY, onCut: () => {} }),
+      sockets,
       onUpgrade(request, socket, head) {
         upgrades.push(request);
         void onUpgrade(context, request, socket, head);
