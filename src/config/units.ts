@@ -77,6 +77,7 @@ export function parseByteRate(text: string): number {
 /** `5%` as a fraction. */
 export function parsePercent(text: string): number {
   const [amount] = split("percent", text, { "%": 1 });
+  if (!Number.isFinite(amount)) throw new UnitError(`${quote(text)} is more than can be counted`);
   return amount / 100;
 }
 

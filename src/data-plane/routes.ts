@@ -25,8 +25,8 @@ const HOST = /^(?:\[([\da-f:.]+)\]|([\w~-]+(?:\.[\w~-]+)*)\.?)(?::\d{0,5})?$/i;
 /** What URL parsers read as an IPv4 address, in any of its spellings: its last label is a number. */
 const NUMERIC = /(?:^|\.)(?:\d+|0x[\da-f]*)$/;
 
-/** What is encoded more than once of a character that parts a path, or leads out of it. */
-const ENCODED_AGAIN = /%(?:25)+(?=2e|2f|5c|3b|00)/gi;
+/** Nobody encodes a path more often; to decode it to the end would let a long one cost its length squared. */
+const MAX_ENCODINGS = 4;
 
 /** Segments that servers resolve, also those that cut `;x` off a segment first. */
 const DOTS = /(?:^|\/)(?:\.\.(?:[/;]|$)|\.;)/;
@@ -86,9 +86,22 @@ export function parseTarget(url: string, hostHeader: string): RequestTarget {
   if (rawPath.includes("#"))
     throw new Refusal("bad_request", { message: "the request target has a fragment" });
   const path = decodePath(written);
-  checkPath(written.includes("%25") ? decodePath(written.replaceAll(ENCODED_AGAIN, "%")) : path);
+  checkPath(path.includes("%") ? decodeOften(path) : path);
   const host = authority === null && hostHeader === "" ? "" : hostName(authority ?? hostHeader);
   return { host, path: withoutDots(path), rawPath, authority };
+}
+
+/** What becomes of the ASCII in a path with servers that decode it again. Throws Refusal `bad_request`. */
+function decodeOften(decodedOnce: string): string {
+  let path = decodedOnce;
+  for (let times = 1; times <= MAX_ENCODINGS; times++) {
+    const before = path;
+    path = before.replaceAll(/%[0-7][\da-f]/gi, (escape) =>
+      String.fromCharCode(parseInt(escape.slice(1), 16)),
+    );
+    if (path === before) return path;
+  }
+  throw new Refusal("bad_request", { message: `the path is encoded more than ${MAX_ENCODINGS} times` });
 }
 
 /** Throws Refusal `bad_request`. */

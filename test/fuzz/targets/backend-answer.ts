@@ -37,7 +37,9 @@ async function run(input: Buffer, random: Random): Promise<void> {
   } else if (result.kind === "switched") {
     checkSwitched(input, result.rawHeaders, result.head);
   } else {
-    assert.notEqual(result.response.statusCode, 101);
+    const { statusCode, headers } = result.response;
+    assert.notEqual(statusCode, 101);
+    if (statusCode === 204) assert.equal(Number(headers["content-length"] ?? 0), 0, "a 204 announces a body");
     result.response.destroy();
   }
   socket.destroy();

@@ -123,6 +123,10 @@ describe("parsePercent", () => {
   ];
   test.each(accepted)("reads %s as %f", (text, fraction) => expect(parsePercent(text)).toBe(fraction));
 
+  test("refuses one that is no number any more", () => {
+    expect(() => parsePercent(`${"9".repeat(400)}%`)).toThrow("is more than can be counted");
+  });
+
   test("refuses a number without its sign", () => {
     expect(() => parsePercent("50")).toThrow('"50" is not a percentage like 50% (write 50%)');
   });

@@ -116,8 +116,23 @@ describe("parseTarget", () => {
   });
 
   test("refuses a NUL and a cut-off . segment, however often they are encoded", () => {
-    for (const path of ["/a%00", "/%2500/a", "/.;/a", "/a/%2e;x/b", "/a/.%253bx/b"]) {
+    for (const path of [
+      "/a%00",
+      "/%2500/a",
+      "/%25%32%65%2e/a",
+      "/%25%32%35%35%63",
+      "/.;/a",
+      "/a/%2e;x/b",
+      "/a/.%253bx/b",
+    ]) {
       expect(() => target(path)).toThrow(Refusal);
+    }
+  });
+
+  test("refuses what is encoded more often than anybody does", () => {
+    expect(target(`/%${"25".repeat(3)}41`).rawPath).toBe(`/%${"25".repeat(3)}41`);
+    for (const depth of [4, 5, 4_000]) {
+      expect(() => target(`/%${"25".repeat(depth)}41`)).toThrow("encoded more than 4 times");
     }
   });
 
