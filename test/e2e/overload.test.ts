@@ -107,11 +107,13 @@ test("an event loop that is late turns guests away", async () => {
   const backend = await startEchoBackend();
   const weir = await startInFrontOf(backend.url, limiting({ overload: { eventLoopDelay: "100ms" } }));
   const cell = new Int32Array(new SharedArrayBuffer(4));
-  await until("guests are turned away", async () => {
+  const isTurnedAway = async (): Promise<boolean> => {
     // Weir's main thread is this one.
     Atomics.wait(cell, 0, 0, 300);
     return (await ask(weir.httpUrl)).status === 503;
-  });
+  };
+  // What is measured is told every five seconds.
+  await until("guests are turned away", isTurnedAway, { deadlineMs: 25_000 });
   const { fields } = await weir.log.entry("the overload", ({ message }) => message.startsWith("overloaded"));
   expect(fields["priorities"]).toContain("low");
 });
