@@ -19,6 +19,12 @@ import { readPid } from "./pid-file.ts";
 /** How long a Weir may take to say who it is, and again to hand its state over. */
 const PATIENCE_MS = 2_000;
 
+/**
+ * This process, if it is later than that with its next step after `begin`, may be given up before that is done: a
+ * second less than the other one waits.
+ */
+const MAX_HAND_OVER_MS = 4_000;
+
 /** What it said before it ended the conversation is heard within this time. */
 const LAST_WORDS_MS = 250;
 
@@ -42,7 +48,7 @@ export class Predecessor {
   readonly #socketPath: string;
   readonly #facts: Facts;
   readonly #conversation: Conversation;
-  #untilMs = 0;
+  #begunAtMs = 0;
 
   private constructor(socketPath: string, facts: Facts, conversation: Conversation) {
     this.pid = facts.pid;
@@ -82,7 +88,7 @@ export class Predecessor {
 
   /** Has it give up its admin address and hand its state over; resolves with the first, or after 2 s. */
   async begin(): Promise<void> {
-    this.#untilMs = performance.now() + PATIENCE_MS;
+    this.#begunAtMs = performance.now();
     this.#conversation.say("begin");
     await this.#conversation.hear(this.#untilMs);
   }
@@ -102,15 +108,17 @@ export class Predecessor {
   }
 
   /**
-   * Throws FatalError (exit code 71) where it waits for this process no longer, which had hung, and goes on. One
-   * that hangs itself, or is gone, goes nowhere.
+   * Throws FatalError (exit code 71) where it waits for this process no longer, or not for long, and goes on: this
+   * one had hung. Where that one itself hangs or is gone, it is replaced all the same.
    */
   async assertWaiting(): Promise<void> {
     if (performance.now() < this.#untilMs && !this.#conversation.isOver) return;
     const untilMs = performance.now() + LAST_WORDS_MS;
     let line: string | null = "";
     while (line !== null) line = await this.#conversation.hear(untilMs);
-    if (!this.#conversation.isOver || !(await isServed(this.#socketPath))) return;
+    const isLate = performance.now() > this.#begunAtMs + MAX_HAND_OVER_MS;
+    const isGivenUp = this.#conversation.isOver || isLate;
+    if (!isGivenUp || !(await isServed(this.#socketPath))) return;
     throw new FatalError(
       `too late: the Weir with pid ${this.pid} did not wait to be replaced, and goes on`,
       ExitCode.cannotBind,
@@ -126,6 +134,10 @@ export class Predecessor {
   /** It goes on as before. */
   leaveAlone(): void {
     this.#conversation.destroy();
+  }
+
+  get #untilMs(): number {
+    return this.#begunAtMs + PATIENCE_MS;
   }
 
   #hear(): Promise<string | null> {
