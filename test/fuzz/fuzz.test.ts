@@ -17,6 +17,7 @@ const ITERATIONS: Readonly<Record<(typeof TARGETS)[number], number>> = {
   "configuration-text": 500,
   "configuration-data": 500,
   "header-values": 3_000,
+  "refused-client": 5_000,
 };
 
 describe("no input", () => {

@@ -8,6 +8,7 @@ export const TARGETS = [
   "configuration-text",
   "configuration-data",
   "header-values",
+  "refused-client",
 ] as const;
 
 export function targetUrl(name: (typeof TARGETS)[number]): string {
