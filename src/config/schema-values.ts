@@ -208,10 +208,13 @@ export const ipAddress = parsed(
 /** http or https, for what Weir itself calls. */
 export const httpUrl = parsed(
   (url) => {
-    const { protocol } = URL.parse(url) ?? {};
-    if (protocol === "http:" || protocol === "https:") return url;
+    const parsedUrl = URL.parse(url);
     // Not echoed: whoever knows such a URL may have all that is behind it.
-    throw new AddressError("is not an http:// or https:// URL");
+    if (parsedUrl === null || !/^https?:$/.test(parsedUrl.protocol))
+      throw new AddressError("is not an http:// or https:// URL");
+    if (parsedUrl.username !== "" || parsedUrl.password !== "")
+      throw new AddressError("has a user or a password, which would not be sent");
+    return url;
   },
   isNot("an http:// or https:// URL"),
   "URL",

@@ -336,6 +336,7 @@ describe("a service that cannot be asked lets nobody in", () => {
       "switches protocols",
       "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n",
     ],
+    ["goes on where nobody waits for that", "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 204 No Content\r\n\r\n"],
     ["ends amid its body", "HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nabc"],
     ["answers a status that is none", "HTTP/1.1 099 No\r\nContent-Length: 0\r\n\r\n"],
     ["answers a status beyond 599", "HTTP/1.1 999 No\r\nContent-Length: 0\r\n\r\n"],

@@ -13,10 +13,8 @@ import { startInFrontOf } from "../support/start-in-front.ts";
 import { rsaKeys, signToken } from "../support/tokens.ts";
 import { until } from "../support/until.ts";
 
-const USER = "user-hush:password-hush";
-
-/** All that is secret, also as Basic credentials. */
-const FORBIDDEN = new RegExp(`hush|${Buffer.from(USER).toString("base64")}`);
+/** Part of all that is secret. */
+const FORBIDDEN = /hush/;
 
 const KEYS = rsaKeys();
 
@@ -42,7 +40,7 @@ const WAYS: readonly [how: string, scheme: "http" | "https", fail: Failing | nul
   ["never answers", "http", () => {}],
 ];
 
-/** `http://user:password@host`, where everything fails in this way. */
+/** `http://host`, where everything fails in this way. */
 async function startFailing(scheme: string, fail: Failing | null): Promise<string> {
   const sockets = new Set<Socket>();
   const server = createServer((socket) => {
@@ -60,7 +58,7 @@ async function startFailing(scheme: string, fail: Failing | null): Promise<strin
   };
   if (fail === null) stop();
   else onCleanup("the failing service", stop);
-  return `${scheme}://${USER}@127.0.0.1:${port}`;
+  return `${scheme}://127.0.0.1:${port}`;
 }
 
 describe("a service that", () => {

@@ -127,6 +127,10 @@ describe("one key", () => {
       "tiers: { 'a b': { default: true } }",
       '3:10: tiers["a b"]: "a b" is not a name: it has letters, digits, "_", "-" and ".", and begins with a letter or digit',
     ],
+    [
+      "alerts: { webhook: 'https://hush:hush@x' }",
+      "3:20: alerts.webhook: has a user or a password, which would not be sent, or off",
+    ],
     ["alerts: { webhook: 'ftp://x' }", "3:20: alerts.webhook: is not an http:// or https:// URL, or off"],
     [
       "__proto__: { a: 1 }",
