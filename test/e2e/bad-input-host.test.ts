@@ -5,7 +5,7 @@ import { expect, test } from "vitest";
 
 import { openBystander } from "../support/bystander.ts";
 import { startEchoBackend } from "../support/echo-backend.ts";
-import { openRaw, upgradeRequest } from "../support/raw-client.ts";
+import { connectRaw, openRaw, upgradeRequest } from "../support/raw-client.ts";
 import { expectRefusals } from "../support/refusal.ts";
 import { startInFrontOf } from "../support/start-in-front.ts";
 import { DEFAULT_SECRET } from "../support/tokens.ts";
@@ -61,8 +61,9 @@ test("a request with no Host, several, or a malformed one is answered 400", asyn
   await bystander.expectUnharmed();
 });
 
-// DNS writes a name with a dot at its end, browsers take it, and servers know the name with and without.
-test("a dot at the end of a host passes by no route", async () => {
+// DNS writes a name with a dot at its end, browsers take it, and servers know the name with and without. And a
+// backend that builds a URL of its Host reads `0x7f.1` as 127.0.0.1.
+test("no spelling of a host passes by its route", async () => {
   const backend = await startEchoBackend();
   const weir = await startInFrontOf(backend.url, {
     config: {
@@ -70,11 +71,14 @@ test("a dot at the end of a host passes by no route", async () => {
       routes: [
         { match: { host: "admin.example" }, pool: "chat" },
         { match: { host: "*.rooms.example." }, pool: "chat" },
+        { match: { host: "127.0.0.1" }, pool: "chat" },
         { pool: "chat", auth: "off" },
       ],
     },
   });
-  for (const host of ["admin.example", "admin.example.", "Admin.Example.:80", "a.rooms.example."]) {
+  const names = ["admin.example", "admin.example.", "Admin.Example.:80", "a.rooms.example."];
+  const addresses = ["127.0.0.1:80", "127.1", "0x7f.1", "2130706433", "0177.0.0.1."];
+  for (const host of [...names, ...addresses]) {
     await expect(openRaw(weir.url, { host })).rejects.toThrow(/unauthorized/);
   }
   await openRaw(weir.url, { host: "other.example." });
@@ -89,20 +93,11 @@ test("names with underscores, in punycode and with ports are served", async () =
   expect(backend.upgrades.map(({ headers }) => headers.host)).toEqual(hosts);
 });
 
-// A backend that builds a URL of its Host reads each of these as 127.0.0.1.
-test("no spelling of an address passes by its route", async () => {
+test("a request of HTTP/1.0 without a Host gets the backend's own", async () => {
   const backend = await startEchoBackend();
-  const weir = await startInFrontOf(backend.url, {
-    config: {
-      identity: { jwt: { secret: DEFAULT_SECRET } },
-      routes: [
-        { match: { host: "127.0.0.1" }, pool: "chat" },
-        { pool: "chat", auth: "off" },
-      ],
-    },
-  });
-  for (const host of ["127.0.0.1:80", "127.1", "0x7f.1", "2130706433", "0177.0.0.1."]) {
-    await expect(openRaw(weir.url, { host })).rejects.toThrow(/unauthorized/);
-  }
-  expect(backend.upgrades).toEqual([]);
+  const weir = await startInFrontOf(backend.url);
+  const connection = await connectRaw(weir.url);
+  await connection.write("GET / HTTP/1.0\r\n\r\n");
+  expect((await connection.readHead()).status).toBe(200);
+  expect(backend.requests[0]?.headers.host).toBe(new URL(backend.url).host);
 });
