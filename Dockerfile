@@ -28,7 +28,8 @@ HEALTHCHECK --interval=10s --timeout=3s --start-period=5s --retries=3 \
   CMD ["node", "-e", "fetch(process.env.WEIR_ADMIN + '/healthz').then(({ ok }) => process.exit(ok ? 0 : 1), () => process.exit(1))"]
 
 # A container that is to take over from another (`run --takeover`) shares its network namespace, and the folder of
-# pidFile as a volume that `node` may write to; see "Replacing a running Weir" in the README.
+# pidFile as a volume that `node` may write to; see "Replacing a running Weir" in the README. No connect is lost to that
+# where the namespace has net.ipv4.tcp_migrate_req=1 (`docker run --sysctl`, or on the host with `--network host`).
 
 # Node is process 1 (exec form, no shell and no npm between), so that SIGTERM reaches Weir and it drains.
 STOPSIGNAL SIGTERM
