@@ -1,9 +1,9 @@
 // Certificates that change while Weir runs, and sessions that are resumed: on whichever thread, and never past
 // a change of what clients must show.
-import { copyFile, writeFile } from "node:fs/promises";
+import { copyFile, mkdir, rename, symlink, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { connect, type ConnectionOptions, type TLSSocket } from "node:tls";
-import { describe, expect, test } from "vitest";
+import { describe, expect, test, vi } from "vitest";
 
 import { makeAuthority, openssl } from "../support/certificates.ts";
 import { onCleanup, temporaryFolder } from "../support/cleanup.ts";
@@ -88,6 +88,36 @@ pools: { chat: { healthCheck: off, backends: ["${backend.url}"] } }
     await until("the new certificate is served", async () => (await served()) === "young");
     expect(await client.ask("who")).toBe("echo");
     expect(await (await openClient(url.replace("https", "wss"), { ca })).ask("who")).toBe("echo");
+  });
+
+  test("are taken over when Kubernetes swaps the symlink that all of them are reached by", async () => {
+    const { sign } = await makeAuthority();
+    const folder = await temporaryFolder();
+    const mount = async (version: string): Promise<void> => {
+      const { files } = await sign({ subject: `/CN=${version}` });
+      await mkdir(join(folder, `..${version}`));
+      await copyFile(files.cert, join(folder, `..${version}`, "tls.crt"));
+      await copyFile(files.key, join(folder, `..${version}`, "tls.key"));
+      await symlink(`..${version}`, join(folder, "..data_tmp"));
+      await rename(join(folder, "..data_tmp"), join(folder, "..data"));
+    };
+    await mount("old");
+    for (const name of ["tls.crt", "tls.key"]) {
+      await symlink(join("..data", name), join(folder, name));
+    }
+    const file = join(await temporaryFolder(), "weir.yaml");
+    const certificate = { cert: join(folder, "tls.crt"), key: join(folder, "tls.key") };
+    const listener = { bind: "127.0.0.1:0", tls: { certificates: [certificate] } };
+    const pools = { chat: { healthCheck: "off", backends: ["ws://127.0.0.1:1"] } };
+    const reload = { settle: "50ms" };
+    await writeFile(file, JSON.stringify({ listeners: [listener], admin: "off", threads: 1, reload, pools }));
+    const weir = spawnMain(["run", "--config", file]);
+    const url = (await weir.untilPrinted(/listening on (https:\S+)/))[1] ?? "";
+    expect((await shake(url)).name).toBe("old");
+    for (const version of ["young", "younger"]) {
+      await mount(version);
+      await until(`${version} is served`, async () => (await shake(url)).name === version);
+    }
   });
 
   test("stay as they were for a thread that starts again after they have become unusable", async () => {
@@ -188,6 +218,58 @@ describe.skipIf(isMissing(openssl))("a TLS session", () => {
       await expect(shake(url, { ...versions, session })).rejects.toThrow(/alert|closed|reset/i);
     },
   );
+
+  test.each(["TLSv1.2", "TLSv1.3"] as const)(
+    "of %s that was opened without a certificate is worth nothing once one is required, and who has one gets in",
+    async (version) => {
+      const authority = await makeAuthority();
+      const { files } = await authority.sign();
+      const { cert, key } = await authority.sign({ subject: "/CN=ann" });
+      const certificates = [{ cert: files.cert, key: files.key }];
+      const listenersWith = (clientCert: string) => [
+        { bind: "127.0.0.1:0", tls: { certificates, clientCa: authority.file, clientCert } },
+      ];
+      const weir = await startInFrontOf("ws://127.0.0.1:1", {
+        config: { listeners: listenersWith("optional") },
+      });
+      const [url = ""] = weir.weir.addresses.listeners;
+      const versions = { minVersion: version, maxVersion: version };
+      const { session } = await shake(url, versions);
+      expect((await shake(url, { ...versions, session })).isResumed).toBe(true);
+
+      await weir.weir.reload({ ...startedWith, listeners: listenersWith("required") });
+      const refused = /alert|closed|reset/i;
+      await expect(shake(url, { ...versions, session })).rejects.toThrow(refused);
+      await expect(shake(url, versions)).rejects.toThrow(refused);
+      expect((await shake(url, { ...versions, cert, key, session })).isResumed).toBe(false);
+    },
+  );
+
+  test("is resumed by every thread with new keys once an hour is over, also by one that starts then, and no old one is", async () => {
+    const timers = vi.spyOn(globalThis, "setInterval");
+    onCleanup("the timers", () => timers.mockRestore());
+    const { files } = await (await makeAuthority()).sign();
+    const listeners = [
+      { bind: "127.0.0.1:0", tls: { certificates: [{ cert: files.cert, key: files.key }] } },
+    ];
+    const weir = await startInFrontOf("ws://127.0.0.1:1", { config: { listeners, threads: 3 } });
+    const { session } = await shake(weir.httpUrl);
+    expect((await shake(weir.httpUrl, { session })).isResumed).toBe(true);
+
+    const hourly = timers.mock.calls.filter(([, ms]) => ms === 3_600_000);
+    expect(hourly).toHaveLength(1);
+    hourly[0]?.[0]();
+    // A reload is over when every thread has answered it, and so has read what was sent before.
+    await weir.weir.reload(weir.weir.config);
+    await weir.weir.workers.kill(0);
+    await weir.log.entry("the new thread", ({ message }) => message === "worker thread serves again");
+    const renewed = await shake(weir.httpUrl);
+    // The kernel spreads them over the threads by their ports.
+    for (let i = 0; i < 12; i++) {
+      expect((await shake(weir.httpUrl, { session: renewed.session })).isResumed).toBe(true);
+      expect((await shake(weir.httpUrl, { session })).isResumed).toBe(false);
+    }
+  });
 
   const startedWith = {
     threads: 1,
