@@ -5,7 +5,7 @@ import type { Attack, AttackReport, LoadReport } from "../load/commands.ts";
 import { weirWith } from "../peers/weir.ts";
 import { Commanded } from "./commanded.ts";
 import { Rig, type RigOptions } from "./rig.ts";
-import type { Sample, Scale, Solo, SoloRow } from "./row.ts";
+import type { Metric, Sample, Scale, Solo, SoloRow } from "./row.ts";
 
 const ATTACKER = new URL("../load/attacker.ts", import.meta.url);
 
@@ -23,19 +23,21 @@ const ENDLESS = 100_000_000;
 
 type Attacker = Commanded<Attack, AttackReport>;
 
+/** Of one that comes and goes while the attack goes on. */
+const OF_THE_CLIENT: readonly Metric[] = [
+  { key: "cutOff", title: "of them cut off meanwhile", isCompared: false },
+  { key: "upgrades", title: "upgrades of the client", isCompared: false },
+  { key: "failed", title: "failed", isCompared: false },
+  { key: "p50Ms", title: "p50 in ms", isCompared: false },
+  { key: "p99Ms", title: "p99 in ms", isCompared: false },
+  { key: "maxMs", title: "slowest", isCompared: false },
+];
+
 export const HOSTILE_ROWS: readonly SoloRow[] = [
   {
     name: "tricklers",
     title: "A normal client beside 5 000 that send a byte of their heads a second",
-    metrics: [
-      { key: "tricklers", title: "tricklers", isCompared: false },
-      { key: "cutOff", title: "of them cut off meanwhile", isCompared: false },
-      { key: "upgrades", title: "upgrades of the client", isCompared: false },
-      { key: "failed", title: "failed", isCompared: false },
-      { key: "p50Ms", title: "p50 in ms", isCompared: false },
-      { key: "p99Ms", title: "p99 in ms", isCompared: false },
-      { key: "maxMs", title: "slowest", isCompared: false },
-    ],
+    metrics: [{ key: "tricklers", title: "tricklers", isCompared: false }, ...OF_THE_CLIENT],
     isOnRequest: false,
     measure: (solo) => onRig(solo, weirFor(), measureTricklers),
   },
@@ -44,12 +46,7 @@ export const HOSTILE_ROWS: readonly SoloRow[] = [
     title: "A normal client beside 5 000 that open sockets and say nothing, of a Weir with 1 024 files",
     metrics: [
       { key: "openedPerSecond", title: "silent sockets a second", isCompared: false },
-      { key: "cutOff", title: "of them cut off meanwhile", isCompared: false },
-      { key: "upgrades", title: "upgrades of the client", isCompared: false },
-      { key: "failed", title: "failed", isCompared: false },
-      { key: "p50Ms", title: "p50 in ms", isCompared: false },
-      { key: "p99Ms", title: "p99 in ms", isCompared: false },
-      { key: "maxMs", title: "slowest", isCompared: false },
+      ...OF_THE_CLIENT,
     ],
     isOnRequest: false,
     measure: (solo) => onRig(solo, weirFor(FEW_FILES), measureSilent),

@@ -3,6 +3,7 @@
 import type { Page } from "playwright-core";
 import { describe, expect, test } from "vitest";
 
+import { makeCertificates, openssl } from "../support/certificates.ts";
 import { chromium, launchChromium } from "../support/chromium.ts";
 import { startEchoBackend } from "../support/echo-backend.ts";
 import { opcodes } from "../support/frames.ts";
@@ -141,6 +142,27 @@ describe("a refused upgrade", () => {
     expect(await refusalOf(weir.url, plain)).toMatchObject({ status: 404, code: "no_route" });
   });
 });
+
+test.skipIf(isMissing(openssl))(
+  "over TLS, a client that goes on to send reads its close code too",
+  async () => {
+    const { ca, files } = await makeCertificates();
+    const certificate = { cert: files.cert, key: files.key };
+    const config = {
+      listeners: [{ bind: "127.0.0.1:0", tls: { certificates: [certificate] } }],
+      routes: [{ match: { path: "/open" }, pool: "chat" }],
+    };
+    const limits = { rejectWith: "close" };
+    const weir = await startWeir(JSON.stringify(limitedConfig(["ws://127.0.0.1:9"], { limits, config })));
+    const connection = await connectRaw(weir.url, { tls: { ca }, allowHalfOpen: true });
+    await connection.write(upgradeRequest({ path: "/nowhere" }));
+    await connection.sendFrame({ opcode: opcodes.binary, payload: Buffer.alloc(4 * 1024 * 1024) });
+    expect((await connection.readHead()).status).toBe(101);
+    expect(await connection.nextClose()).toEqual({ code: 1008, reason: "no_route" });
+    await connection.sendClose(1008);
+    expect(await connection.readToEnd()).toHaveLength(0);
+  },
+);
 
 test.skipIf(isMissing(chromium))(
   "a page in Chromium reads code and reason, with subprotocols and without",
