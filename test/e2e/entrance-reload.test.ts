@@ -154,3 +154,30 @@ test("lets an answer that is on its way arrive whole, and serves nothing that co
   }
   expect(backend.connections).toHaveLength(4);
 });
+
+test("serves nobody who began to show one thing before it, and ends with it when another is asked for", async () => {
+  const backend = await startEchoBackend();
+  const listeners = [{ bind: "127.0.0.1:0", proxyProtocol: "on" }];
+  const common = { timeouts: { ping: "off", handshake: "1m" }, listeners };
+  const weir = await startInFrontOf(backend.url, { config: common });
+  const half = async (): Promise<RawConnection> => {
+    const connection = await connectRaw(weir.httpUrl);
+    await connection.write(PROXY_HEADER.slice(0, 20));
+    // Sockets are accepted in their order: once this one is served, that one has begun.
+    const next = await connectRaw(weir.httpUrl);
+    await next.write(PROXY_HEADER + REQUEST);
+    await answered(next);
+    return connection;
+  };
+  const rest = PROXY_HEADER.slice(20);
+
+  const begun = await half();
+  await reloadInFrontOf(weir, backend.url, { config: { ...common, limits: { maxHeaderSize: "8KiB" } } });
+  await begun.write(rest + REQUEST);
+  await answered(begun);
+
+  const late = await half();
+  await reloadInFrontOf(weir, backend.url, { config: { ...common, trustedProxies: ["10.0.0.0/8"] } });
+  await late.write(rest);
+  expect(await late.untilClosed()).not.toBe("open");
+});
