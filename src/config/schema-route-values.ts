@@ -7,10 +7,11 @@ import { headerName, integer, isNot, parsed, text, urlPath } from "./schema-valu
 import { didYouMean } from "./suggest.ts";
 import { describeValue } from "./units.ts";
 
-/** Headers that belong to the connection or to the handshake, which Weir itself writes. */
+/** Headers that belong to the connection or to the handshake, which Weir itself writes, or answers. */
 const OWN_HEADERS = new Set([
   "connection",
   "content-length",
+  "expect",
   "host",
   "keep-alive",
   "sec-websocket-accept",
@@ -25,10 +26,11 @@ const OWN_HEADERS = new Set([
 ]);
 
 export const editableHeader = headerName().refine((name) => !OWN_HEADERS.has(name), {
-  error: ({ input }) =>
-    input === "host"
-      ? "use hostHeader instead"
-      : `${describeValue(input)} belongs to the handshake and cannot be changed`,
+  error: ({ input }) => {
+    if (input === "host") return "use hostHeader instead";
+    const owner = input === "expect" ? "is answered by Weir itself" : "belongs to the handshake";
+    return `${describeValue(input)} ${owner} and cannot be changed`;
+  },
 });
 
 export const closeCode = z

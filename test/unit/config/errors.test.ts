@@ -174,6 +174,10 @@ describe("a route", () => {
       "headers: { set: { Upgrade: x } }",
       'headers.set.Upgrade: "upgrade" belongs to the handshake and cannot be changed',
     ],
+    [
+      "headers: { set: { Expect: 100-continue } }",
+      'headers.set.Expect: "expect" is answered by Weir itself and cannot be changed',
+    ],
     ["headers: { remove: [host] }", "headers.remove[0]: use hostHeader instead"],
     ['headers: { set: { a: "x\\r\\ny: z" } }', "headers.set.a: holds characters that a header cannot carry"],
     [
