@@ -69,6 +69,9 @@ function act(socket: Socket, head: string): void {
   if (path === "/backend/refuses") {
     return void socket.end("HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\n\r\n");
   }
+  if (path === "/backend/trickles") {
+    return void socket.write("HTTP/1.1 403 Forbidden\r\nTransfer-Encoding: chunked\r\n\r\n1\r\na\r\n");
+  }
   const key = /^sec-websocket-key:[ \t]*(\S+)/im.exec(head)?.[1] ?? "";
   const accept = createHash("sha1").update(`${key}${ACCEPT_GUID}`).digest("base64");
   socket.write(

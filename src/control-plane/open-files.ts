@@ -18,12 +18,16 @@ export function resolveMaxConnections(configured: number | "auto"): number {
 /** Of the reserved files: enough for all that is no socket of a client or to a backend. */
 const OTHER_FILES = RESERVED_FILES / 2;
 
+/** Clients that ask for nothing and always have their time: of all threads, but one of each at least. */
+const KEPT_CLIENTS = 32;
+
 /** For so many threads. With `auto`, connections alone never use it up. */
 export function socketBudget(threads: number): SocketBudget {
   const limit = openFileLimit();
   return {
     counts: new SharedArrayBuffer(threads * Int32Array.BYTES_PER_ELEMENT),
     room: Math.max(limit - OTHER_FILES, Math.floor(limit / 2)),
+    kept: Math.ceil(KEPT_CLIENTS / threads),
   };
 }
 

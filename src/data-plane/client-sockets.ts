@@ -1,25 +1,26 @@
-// The sockets of this thread's clients that ask for nothing: they have sent no request yet, or none since their
-// last answer or refusal. Where so many sockets are open that the process has no files to spare, those that have
-// asked for nothing for longest make room for new ones: a crowd of silent clients keeps nobody out.
+// The sockets of this thread's clients that ask for nothing: they have sent no request yet, none since their last
+// answer, or are refused and stay. Where so many sockets are open that the process has no files to spare, they make
+// room for new ones: first who was refused, then who has asked for nothing for longest. A crowd of silent clients
+// keeps nobody out.
 
 import type { Socket } from "node:net";
-import { countSocket, openSockets } from "./open-sockets.ts";
-
-/** So many always have their time, lest nobody could ask while every file is taken by who is served. */
-const KEPT = 32;
+import { countSocket, discountSocket, openSockets } from "./open-sockets.ts";
 
 interface ClientSocketsOptions {
   /** Sockets of all threads that the process has files for. */
   readonly room: number;
+  /** So many always have their time, lest nobody could ask while every file is taken by who is served. */
+  readonly kept: number;
   /** A socket was cut to make room; it has asked for something before, or not. */
-  readonly onCut: (socket: Socket, hasAsked: boolean) => void;
+  readonly onCut: (hasAsked: boolean) => void;
 }
 
 export class ClientSockets {
   readonly #options: ClientSocketsOptions;
-  /** Oldest first. */
-  readonly #newcomers = new Set<Socket>();
-  readonly #idle = new Set<Socket>();
+  /** Whether it has asked for something before; who has waited longest first. */
+  readonly #waiting = new Map<Socket, boolean>();
+  readonly #refused = new Set<Socket>();
+  #newcomers = 0;
   /** For all sockets alike, so that none carries a closure of its own through its life. */
   readonly #onClosed: (this: Socket) => void;
 
@@ -33,20 +34,22 @@ export class ClientSockets {
 
   /** Who has sent no request head yet. */
   get newcomers(): number {
-    return this.#newcomers.size;
+    return this.#newcomers;
   }
 
   /** A client's socket was accepted. */
   enter(socket: Socket): void {
     countSocket(socket);
-    this.#expect(socket);
-    if (openSockets() > this.#options.room) this.#makeRoom();
+    this.#wait(socket, false);
+    this.#makeRoom();
   }
 
   /** The client is read through another socket from here on, which stands for the same file. */
   replace(accepted: Socket, socket: Socket): void {
     this.onRequest(accepted);
-    this.#expect(socket);
+    discountSocket(accepted);
+    countSocket(socket);
+    this.#wait(socket, false);
   }
 
   /** It asks for something. */
@@ -54,36 +57,58 @@ export class ClientSockets {
     if (this.#forget(socket)) socket.off("close", this.#onClosed);
   }
 
-  /** It has had every answer that it asked for. */
+  /** It has had every answer that it asked for, and may ask again. */
   onAnswered(socket: Socket): void {
     if (socket.destroyed) return;
-    this.#idle.add(socket);
+    this.onRequest(socket);
+    this.#wait(socket, true);
+  }
+
+  /** Its answer is the last; however long it may stay yet, it asks for nothing any more. */
+  onRefused(socket: Socket): void {
+    if (socket.destroyed) return;
+    this.onRequest(socket);
+    this.#refused.add(socket);
     socket.on("close", this.#onClosed);
   }
 
-  /** Cuts those that ask for nothing, and shall not any more. */
-  cut(isUnwanted: (socket: Socket) => boolean): void {
-    for (const sockets of [this.#newcomers, this.#idle]) {
-      for (const socket of sockets) if (isUnwanted(socket)) socket.destroy();
-    }
+  /** Cuts those that ask for nothing, and shall not any more; returns how many. */
+  cut(isUnwanted: (socket: Socket) => boolean): number {
+    const unwanted = [...this.#refused, ...this.#waiting.keys()].filter(isUnwanted);
+    for (const socket of unwanted) socket.destroy();
+    return unwanted.length;
   }
 
-  #expect(socket: Socket): void {
-    this.#newcomers.add(socket);
+  #wait(socket: Socket, hasAsked: boolean): void {
+    this.#waiting.set(socket, hasAsked);
+    if (!hasAsked) this.#newcomers += 1;
     socket.on("close", this.#onClosed);
   }
 
   #forget(socket: Socket): boolean {
-    return this.#newcomers.delete(socket) || this.#idle.delete(socket);
+    const hasAsked = this.#waiting.get(socket);
+    if (hasAsked === undefined) return this.#refused.delete(socket);
+    this.#waiting.delete(socket);
+    if (!hasAsked) this.#newcomers -= 1;
+    return true;
   }
 
+  /** Who is served may have taken more than one file since the last time. */
   #makeRoom(): void {
-    if (this.#newcomers.size + this.#idle.size <= KEPT) return;
-    const hasAsked = this.#idle.size > 0;
-    const [oldest] = hasAsked ? this.#idle : this.#newcomers;
-    if (oldest === undefined) return;
-    this.onRequest(oldest);
-    this.#options.onCut(oldest, hasAsked);
-    oldest.destroy();
+    const { room, kept } = this.#options;
+    while (openSockets() > room && this.#refused.size + this.#waiting.size > kept) this.#cutOldest();
+  }
+
+  #cutOldest(): void {
+    const [refused] = this.#refused;
+    const [oldest] = this.#waiting;
+    const socket = refused ?? oldest?.[0];
+    if (socket === undefined) return;
+    const hasAsked = refused !== undefined || oldest?.[1] === true;
+    this.onRequest(socket);
+    socket.destroy();
+    // Its file is free now, and not when it tells of its end.
+    discountSocket(socket);
+    this.#options.onCut(hasAsked);
   }
 }

@@ -71,6 +71,7 @@ export class Listener {
     });
     this.#server.on("connect", (request, stream) => {
       const socket = socketOf(request, stream);
+      options.sockets.onRequest(socket);
       const refuse = (): void => this.#refuseTunnel(socket);
       this.#inTurn(socket, { first: refuse, behind: refuse });
     });
@@ -86,7 +87,7 @@ export class Listener {
   configure({ limits, timeouts }: Config, { entrance }: ListenerSettings): void {
     const isAnotherPolicy = entrance.policy !== this.#entrance.policy;
     this.#entrance.configure(entrance);
-    if (isAnotherPolicy) this.#options.sockets.cut((socket) => this.#entrance.isOutdated(socket));
+    if (isAnotherPolicy) this.#cutOutdated();
     const { maxHeaderSize } = limits;
     // The server's own field, which it gives each new connection's parser; its types do not have it.
     Object.assign(this.#server, { maxHeaderSize });
@@ -172,12 +173,28 @@ export class Listener {
     });
     if (unanswered.size > MAX_UNANSWERED) return this.#refuseFlood(socket);
     // Node waits until those before it are answered.
-    if (this.#entrance.isOutdated(socket)) return void response.destroy();
+    if (this.#entrance.isOutdated(socket)) {
+      this.#tellOutdated(socket);
+      return void response.destroy();
+    }
     this.#options.onRequest(request, response);
+  }
+
+  #cutOutdated(): void {
+    const clients = this.#options.sockets.cut((socket) => this.#entrance.isOutdated(socket));
+    if (clients > 0)
+      this.#options.reporter.log("info", "idle clients cut: they would have to show more now", { clients });
+  }
+
+  #tellOutdated(socket: net.Socket): void {
+    this.#options.reporter.log("info", "client cut: what it has shown lets nobody in any more", {
+      address: addressOf(socket),
+    });
   }
 
   /** An upgrade on it is not served: by what it has shown it would not get in today. */
   #cutOff(socket: net.Socket): void {
+    this.#tellOutdated(socket);
     const destroy = (): void => void socket.destroy();
     this.#inTurn(socket, { first: destroy, behind: destroy });
   }
@@ -204,7 +221,7 @@ export class Listener {
     const refusal = new Refusal("bad_upgrade", { message: "an earlier request was not answered yet" });
     this.#options.reporter.upgradeRefused(refusal, request, { pool: null, address: addressOf(socket) });
     refuseUpgrade(request, socket, refusal);
-    this.#options.sockets.onAnswered(socket);
+    this.#options.sockets.onRefused(socket);
   }
 
   #refuseTunnel(socket: net.Socket): void {
@@ -215,7 +232,7 @@ export class Listener {
 
   #refuseBytes(socket: net.Socket, refusal: Refusal): void {
     refuseBytes(socket, refusal);
-    this.#options.sockets.onAnswered(socket);
+    this.#options.sockets.onRefused(socket);
   }
 
   #onClientError(error: NodeJS.ErrnoException, socket: net.Socket): void {

@@ -14,10 +14,17 @@ export function shareCounts(counts: SharedArrayBuffer, thread: number): void {
   cells[own] = 0;
 }
 
-/** Called once for each socket as it is opened. */
+/** Called once for each socket as it is opened; it counts until it is closed. */
 export function countSocket(socket: Socket): void {
   add(1);
   socket.on("close", onClosed);
+}
+
+/** Called for one that was counted, where its end is not waited for, or another is counted in its place. */
+export function discountSocket(socket: Socket): void {
+  if (!socket.listeners("close").includes(onClosed)) return;
+  socket.off("close", onClosed);
+  add(-1);
 }
 
 /** Of all threads. */

@@ -16,6 +16,9 @@ import { Hints } from "./hints.ts";
 /** A client that left or misbehaves is everyday life; a failing backend or Weir itself is not. */
 const LEVEL_BY_ORIGIN = { client: "info", backend: "warn", weir: "warn", config: "error" } as const;
 
+/** Made once: a flood of them is no time for stack traces. */
+const CUT_BEFORE_ITS_HEAD = new Refusal("head_timeout");
+
 const DELAY_BATCH_MS = 100;
 
 /** Nobody waits for these, and waking the other thread costs more than a ping. */
@@ -62,7 +65,7 @@ export class Reporter {
   /** A client's socket was cut for lack of files; in time it might have asked, or asked for more. */
   socketCut(hasAsked: boolean): void {
     this.hints.filesTaken();
-    if (!hasAsked) this.#countRefusal(null, new Refusal("head_timeout"));
+    if (!hasAsked) this.#countRefusal(null, CUT_BEFORE_ITS_HEAD);
   }
 
   requestRefused(refusal: Refusal, facts: RequestFacts): void {

@@ -35,7 +35,7 @@ export interface UpgradeContext {
   /** Those whose upgrade is under way. */
   readonly pending: Set<PendingClient>;
   readonly reporter: Reporter;
-  readonly sockets: Pick<ClientSockets, "onAnswered">;
+  readonly sockets: Pick<ClientSockets, "onRefused">;
   readonly listener: () => ListenerSettings;
   /** Port of the listener; 0 for a Unix socket. The socket itself would have to ask the system for it. */
   readonly localPort: () => number;
@@ -53,6 +53,8 @@ export async function onUpgrade(
   const settings = context.settings();
   const pending = new PendingClient(socket, head);
   context.pending.add(pending);
+  /** A backend's own answer is on its way: until the client is gone. */
+  let isPassing = false;
   let grant: Grant | null = null;
   const facts: RequestFacts = { pool: null, address: addressOf(socket) };
   try {
@@ -112,6 +114,8 @@ export async function onUpgrade(
       if (pending.hasLeft) dialed.response.destroy();
       pending.assertPresent();
       pending.release();
+      isPassing = true;
+      socket.on("close", () => context.pending.delete(pending));
       const { http } = settings.config.timeouts;
       passAnswer({
         request,
@@ -119,7 +123,7 @@ export async function onUpgrade(
         answer: dialed.response,
         setCookie,
         idleTimeoutMs: http,
-        onPassed: () => context.sockets.onAnswered(socket),
+        onPassed: () => context.sockets.onRefused(socket),
       });
       const status = dialed.response.statusCode ?? 502;
       throw new Refusal("backend_refused", {
@@ -146,9 +150,9 @@ export async function onUpgrade(
       refuseUpgrade(request, socket, refusal);
     }
     // However long it may stay yet, it asks for nothing any more.
-    context.sockets.onAnswered(socket);
+    context.sockets.onRefused(socket);
   } finally {
-    context.pending.delete(pending);
+    if (!isPassing) context.pending.delete(pending);
   }
 }
 

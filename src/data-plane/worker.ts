@@ -55,7 +55,8 @@ class DataPlane {
     this.#reporter = new Reporter(channel, () => this.#current().config.log.access);
     this.#sockets = new ClientSockets({
       room: setup.sockets.room,
-      onCut: (_socket, hasAsked) => this.#reporter.socketCut(hasAsked),
+      kept: setup.sockets.kept,
+      onCut: (hasAsked) => this.#reporter.socketCut(hasAsked),
     });
     this.#services = new CredentialServices((level, message, fields) =>
       this.#reporter.log(level, message, fields),
@@ -239,6 +240,7 @@ class DataPlane {
     this.#requests.destroyAll();
     for (const { socket } of this.#pending) socket.destroy();
     for (const listener of this.#listeners.values()) listener.destroyAll();
+    this.#sockets.cut(() => true);
   }
 
   async #stopListening(): Promise<void> {

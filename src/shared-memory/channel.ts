@@ -32,6 +32,8 @@ export interface SocketBudget {
   readonly counts: SharedArrayBuffer;
   /** So many of all threads does the process have files for. */
   readonly room: number;
+  /** So many of a thread's clients are never cut, though they ask for nothing. */
+  readonly kept: number;
 }
 
 /** Where a worker is to listen; `port` is 0 only for the first worker, which reports the port it got. */

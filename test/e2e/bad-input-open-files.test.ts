@@ -16,9 +16,12 @@ import { openClient } from "../support/ws-client.ts";
 
 const OPEN_FILES = 150;
 
-async function startWithFewFiles(config: Readonly<Record<string, unknown>>): Promise<SpawnedWeir> {
+async function startWithFewFiles(
+  config: Readonly<Record<string, unknown>>,
+  openFiles = OPEN_FILES,
+): Promise<SpawnedWeir> {
   const whole = { threads: 1, listeners: ["127.0.0.1:0"], admin: { bind: "127.0.0.1:0" }, ...config };
-  return await spawnWeir(JSON.stringify(whole), { openFiles: OPEN_FILES });
+  return await spawnWeir(JSON.stringify(whole), { openFiles });
 }
 
 /** Silent, or asking for something, none of whom leaves; no longer than until one finds no place. */
@@ -70,16 +73,34 @@ async function besideSilentClients(certificates: Certificates | null): Promise<t
   return { ...answers, isOldestOpen: isOldestOpen === true, isNewestOpen: isNewestOpen === true };
 }
 
-test("clients that keep a socket after their answer make room before those that have not asked yet", async () => {
+test("clients that keep a socket after their answer make room too", async () => {
   const weir = await startWithFewFiles({
     listeners: [{ bind: "127.0.0.1:0", healthPath: "/health" }],
     timeouts: { handshake: "10m", keepAlive: "10m" },
     pools: { chat: { backends: ["ws://127.0.0.1:1"], healthCheck: "off" } },
   });
-  const newcomer = await connectRaw(weir.httpUrl);
   const served = await crowd(weir.httpUrl, "GET /health HTTP/1.1\r\nHost: a\r\n\r\n");
   expect(served.at(0)?.peerState).not.toBe("open");
-  expect(newcomer.peerState).toBe("open");
+  expect(served.at(-1)?.peerState).toBe("open");
+});
+
+test("as many connections as there are files for find a place beside clients that are silent and keep coming", async () => {
+  const backend = await startEchoBackend();
+  const connections = 110;
+  const config = {
+    timeouts: { handshake: "10m" },
+    limits: { maxConnections: connections },
+    pools: { chat: { backends: [backend.url], healthCheck: "off" } },
+  };
+  // Two for each, and some for Weir itself and for who is on the way.
+  const weir = await startWithFewFiles(config, 2 * connections + 80);
+  await crowd(weir.httpUrl);
+  // Each takes two files, and with each comes another that takes one.
+  for (let i = 0; i < connections; i += 1) {
+    const client = await openClient(weir.url);
+    expect(await client.ask(`I am ${i}`)).toBe(`I am ${i}`);
+    await connectRaw(weir.httpUrl);
+  }
 });
 
 test.for(["http", "close"])(

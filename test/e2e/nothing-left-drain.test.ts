@@ -38,6 +38,7 @@ const present: Readonly<Record<string, (client: EndsClient) => void | Promise<vo
   "waits for room": (client) => client.ask("/full"),
   "waits for the answer to a plain request": (client) =>
     client.write("GET /backend/waits HTTP/1.1\r\nHost: a\r\n\r\n"),
+  "gets a refusal of its backend's that never ends": (client) => client.ask("/backend/trickles"),
   "has not sent its whole head": (client) => client.write("GET / HTTP/1.1\r\nHost: a"),
 };
 

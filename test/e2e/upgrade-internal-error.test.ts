@@ -60,7 +60,7 @@ async function startBrokenPath(rejectWith: "http" | "close"): Promise<{ url: str
         connections,
         pending: new Set(),
         reporter,
-        sockets: { onAnswered: () => {} },
+        sockets: { onRefused: () => {} },
         listener: () => listeners.of(0),
         localPort: () => 0,
       },

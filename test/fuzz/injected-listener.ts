@@ -66,7 +66,7 @@ export async function listenForInjected(config: Config): Promise<Listening> {
     if (message.type === "enter" || message.type === "ask-readiness") desk.onVerdict(message.id, true);
   }
 
-  const sockets = new ClientSockets({ room: Number.POSITIVE_INFINITY, onCut: () => {} });
+  const sockets = new ClientSockets({ room: Number.POSITIVE_INFINITY, kept: 0, onCut: () => {} });
   const context = {
     settings: () => settings,
     desk,

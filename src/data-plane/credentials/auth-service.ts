@@ -4,6 +4,7 @@
 import type { IncomingHttpHeaders } from "node:http";
 import type { Socket } from "node:net";
 import type { buildConnector, Dispatcher, Pool } from "undici";
+import { countSocket } from "../open-sockets.ts";
 
 export interface ServiceAnswer {
   readonly status: number;
@@ -94,7 +95,10 @@ function withoutConnectionLine(connector: buildConnector.connector): buildConnec
   return (options, callback) =>
     connector(options, (...outcome) => {
       const [error, socket] = outcome;
-      if (error === null) leaveOutConnectionLine(socket);
+      if (error === null) {
+        countSocket(socket);
+        leaveOutConnectionLine(socket);
+      }
       callback(...outcome);
     });
 }

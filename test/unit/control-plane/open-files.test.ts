@@ -95,6 +95,7 @@ describe("the budget of sockets", () => {
     const budget = socketBudget(3);
     expect(budget.room).toBe(room);
     expect([...new Int32Array(budget.counts)]).toEqual([0, 0, 0]);
+    expect([1, 3, 64].map((threads) => socketBudget(threads).kept)).toEqual([32, 11, 1]);
     // Two for each connection, and still some for who asks for one.
     expect(budget.room).toBeGreaterThan(2 * resolveMaxConnections("auto"));
   });

@@ -5,13 +5,13 @@ import { ClientSockets } from "../../../src/data-plane/client-sockets.ts";
 import { countSocket, openSockets, shareCounts } from "../../../src/data-plane/open-sockets.ts";
 import { FakeSocket } from "../../support/fake-socket.ts";
 
-/** So many that ask for nothing always have their time. */
 const KEPT = 32;
 const ROOM = 50;
 
 /** Of this thread and of the one beside it. */
 let counts: Int32Array;
-let cut: [socket: unknown, hasAsked: boolean][];
+/** Of those that were cut: whether they had asked for something. */
+let cut: boolean[];
 let sockets: ClientSockets;
 
 beforeEach(() => {
@@ -19,7 +19,7 @@ beforeEach(() => {
   counts = new Int32Array(buffer);
   shareCounts(buffer, 0);
   cut = [];
-  sockets = new ClientSockets({ room: ROOM, onCut: (...what) => void cut.push(what) });
+  sockets = new ClientSockets({ room: ROOM, kept: KEPT, onCut: (hasAsked) => void cut.push(hasAsked) });
 });
 
 // Those that were cut tell of their end after it.
@@ -31,6 +31,10 @@ function enter(count: number): FakeSocket[] {
     sockets.enter(socket.asSocket);
     return socket;
   });
+}
+
+function destroyedOf(...some: (FakeSocket | undefined)[]): boolean[] {
+  return some.map((socket) => socket!.destroyed);
 }
 
 async function closed(socket: FakeSocket): Promise<void> {
@@ -48,28 +52,47 @@ test("as long as there are files, nobody", () => {
   expect(sockets.newcomers).toBe(ROOM);
 });
 
-test("then the oldest that has asked for nothing, one for each that comes", async () => {
-  const [first, second] = enter(ROOM);
+test("then the oldest that has asked for nothing, one for each that comes", () => {
+  const [first, second, third] = enter(ROOM);
   const [late] = enter(1);
-  expect(cut).toEqual([[first, false]]);
-  expect(first?.destroyed).toBe(true);
-  await closed(first as FakeSocket);
+  expect(destroyedOf(first, second, late)).toEqual([true, false, false]);
   enter(1);
-  expect(cut.map(([socket]) => socket)).toEqual([first, second]);
-  expect(late?.destroyed).toBe(false);
-  expect(openSockets()).toBeLessThanOrEqual(ROOM + 1);
+  expect(destroyedOf(first, second, third, late)).toEqual([true, true, false, false]);
+  expect(cut).toEqual([false, false]);
+  // Those that were cut count no more, though they have not told of their end yet.
+  expect(openSockets()).toBe(ROOM);
 });
 
-test("before those, the one that had its answers first", () => {
-  const [first, asks, answered, answeredLater] = enter(ROOM);
-  for (const socket of [asks, answered, answeredLater]) sockets.onRequest(socket!.asSocket);
-  for (const socket of [answered, answeredLater]) sockets.onAnswered(socket!.asSocket);
-  enter(3);
-  expect(cut).toEqual([
-    [answered, true],
-    [answeredLater, true],
-    [first, false],
-  ]);
+test("whether it has never asked or has its answers makes no difference: who has waited longest goes", () => {
+  const [asks, first, answered, second] = enter(ROOM);
+  for (const socket of [asks, answered]) sockets.onRequest(socket!.asSocket);
+  sockets.onAnswered(answered!.asSocket);
+  enter(2);
+  expect(destroyedOf(asks, first, answered, second)).toEqual([false, true, false, true]);
+  const others = ROOM - 4;
+  enter(others);
+  expect(destroyedOf(asks, answered)).toEqual([false, false]);
+  enter(1);
+  expect(destroyedOf(asks, answered)).toEqual([false, true]);
+  expect(cut.at(-1)).toBe(true);
+});
+
+test("before them all, who was refused and stays", () => {
+  const [first, refused] = enter(ROOM);
+  sockets.onRequest(refused!.asSocket);
+  sockets.onRefused(refused!.asSocket);
+  enter(1);
+  expect(destroyedOf(first, refused)).toEqual([false, true]);
+  expect(cut).toEqual([true]);
+});
+
+test("as many as it takes: who is served has taken another socket since", () => {
+  const [first, second, third] = enter(ROOM);
+  const toBackend = new FakeSocket();
+  countSocket(toBackend.asSocket);
+  enter(1);
+  expect(destroyedOf(first, second, third)).toEqual([true, true, false]);
+  expect(openSockets()).toBe(ROOM);
 });
 
 test("never one that asks for something, nor one of the few that always have their time", () => {
@@ -107,7 +130,8 @@ test("a client read through another socket, as with TLS, keeps its file and is t
   expect(openSockets()).toBe(ROOM);
   expect(sockets.newcomers).toBe(ROOM);
   enter(1);
-  expect(cut).toEqual([[next, false]]);
+  expect(destroyedOf(next, secured)).toEqual([true, false]);
+  expect(openSockets()).toBe(ROOM);
 });
 
 test("one that is closed is none any more", async () => {
@@ -118,15 +142,27 @@ test("one that is closed is none any more", async () => {
   await closed(second as FakeSocket);
   expect([sockets.newcomers, openSockets()]).toEqual([0, 0]);
   sockets.onAnswered(second!.asSocket);
+  sockets.onRefused(second!.asSocket);
   enter(ROOM + 1);
-  expect(cut).toHaveLength(1);
-  expect(cut[0]?.[0]).not.toBe(second);
+  expect(cut).toEqual([false]);
 });
 
 test("those that ask for nothing can be cut, and nobody else", () => {
-  const [silent, idle, busy, other] = enter(4);
-  for (const socket of [idle, busy]) sockets.onRequest(socket!.asSocket);
+  const [silent, idle, refused, busy, other] = enter(5);
+  for (const socket of [idle, refused, busy]) sockets.onRequest(socket!.asSocket);
   sockets.onAnswered(idle!.asSocket);
-  sockets.cut((socket) => socket !== other!.asSocket);
-  expect([silent, idle, busy, other].map((socket) => socket!.destroyed)).toEqual([true, true, false, false]);
+  sockets.onRefused(refused!.asSocket);
+  expect(sockets.cut((socket) => socket !== other!.asSocket)).toBe(3);
+  expect(destroyedOf(silent, idle, refused, busy, other)).toEqual([true, true, true, false, false]);
+});
+
+test("who is refused before a request of it was heard of is a newcomer no more, and in one place only", async () => {
+  const [socket] = enter(1);
+  sockets.onAnswered(socket!.asSocket);
+  sockets.onRefused(socket!.asSocket);
+  // One tells that it counts no more, and one that it waits no more.
+  expect([sockets.newcomers, socket!.listenerCount("close")]).toEqual([0, 2]);
+  expect(sockets.cut(() => true)).toBe(1);
+  await turn();
+  expect([sockets.cut(() => true), openSockets()]).toEqual([0, 0]);
 });
