@@ -219,17 +219,10 @@ export class Admission {
     return pool.name;
   }
 
-  /**
-   * A connection ends for its age. Its user's next one goes to where the load is least, unless others of the
-   * user's stay: they are to be on one backend.
-   */
+  /** A connection ends for its age. */
   aged(worker: number, id: number): void {
     const place = this.#places.find(worker, id);
-    const pool = place?.slot?.pool;
-    if (place === undefined || pool === undefined) return;
-    const { user } = place.request;
-    const hasOthers = this.#places.ofUser(user).some((one) => one !== place && one.slot?.pool === pool);
-    if (!hasOthers) pool.unsettle(user);
+    if (place !== undefined) this.#placement.aged(place);
   }
 
   /** Gives a grant back, or ends a wait; returns where it was, or null where it is unknown or had none. */

@@ -38,6 +38,7 @@ export class Holdings {
       state: "waiting",
       slot: null,
       openedAtMs: null,
+      hasAged: false,
     };
     places.add(place);
     return place;

@@ -82,6 +82,19 @@ export class Placement {
     this.#giveBack(slot);
   }
 
+  /**
+   * Its connection ends for its age. The user's next one goes to where the load is least, unless others of the
+   * user's stay: they are to be on one backend. Those that have aged as well are about to leave.
+   */
+  aged(place: Place): void {
+    place.hasAged = true;
+    const pool = place.slot?.pool;
+    if (pool === undefined) return;
+    const { user } = place.request;
+    const ofUser = this.#options.places.ofUser(user);
+    if (ofUser.every((one) => one.hasAged || one.slot?.pool !== pool)) pool.unsettle(user);
+  }
+
   /** There may be room in the pool: whoever waits gets it. */
   serve(pool: Pool): void {
     this.#queues.get(pool.name)?.serve(() => pool.hasRoom);

@@ -26,6 +26,8 @@ export interface Place {
   slot: Slot | null;
   /** When its client got the 101; milliseconds on the shared clock, null before. */
   openedAtMs: number | null;
+  /** Its connection is told to end for its age. */
+  hasAged: boolean;
 }
 
 export class Places {

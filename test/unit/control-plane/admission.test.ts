@@ -65,6 +65,18 @@ describe("admission", () => {
     real.aged(1, 99);
   });
 
+  test("lets a user go elsewhere whose connections all end for their age at the same time", () => {
+    const affinity = { by: "user" } as const;
+    const fixture = admissionOf(configOfPools({ chat: { affinity, backends: [{ id: "a" }] } }));
+    const { admission: real } = fixture;
+    for (const id of [1, 2]) real.admit(1, requestOf({ id }));
+    reconfigure(fixture, configOfPools({ chat: { affinity, backends: [{ id: "a" }, { id: "b" }] } }));
+    for (const id of [1, 2]) real.aged(1, id);
+    expect(real.admit(1, requestOf({ id: 3 }))).toMatchObject({ grant: { backend: "b" } });
+    for (const id of [1, 2]) real.release(1, id);
+    expect(real.admit(1, requestOf({ id: 4 }))).toMatchObject({ grant: { backend: "b" } });
+  });
+
   test("tells of buckets that a reload brings once the connection is open, and in a new grant before", () => {
     const told: string[] = [];
     const pools = { chat: { backends: [{ id: "a" }, { id: "b" }] } };

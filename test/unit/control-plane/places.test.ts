@@ -16,6 +16,7 @@ function placeOf(worker: number, id: number, user: string): Place {
     state: "waiting",
     slot: null,
     openedAtMs: null,
+    hasAged: false,
   };
 }
 
