@@ -7,6 +7,7 @@ import httpProxy from "http-proxy";
 import { Refusal } from "../errors.ts";
 import { answerFault } from "./answer-fault.ts";
 import { answerHeaders } from "./answer-headers.ts";
+import { cutAnswer } from "./cut-answer.ts";
 import type { DialTarget } from "./dial-target.ts";
 
 interface ForwarderOptions {
@@ -146,8 +147,11 @@ export class Forwarder {
     const idleMs = this.#options.idleTimeoutMs();
     outgoing.setTimeout(idleMs, () => {
       // Where the client owes the next byte, the backend is not to blame.
-      if (!request.complete && !outgoing.writableNeedDrain) response.destroy();
-      else outgoing.destroy(new BackendTimeout(`no byte for ${idleMs} ms`));
+      const isClientsTurn = !request.complete && !outgoing.writableNeedDrain;
+      // First of all: Node drops what it still holds of a destroyed request's answer, and tells its end as if
+      // nothing were missing.
+      if (isClientsTurn || exchange.state === "answered") cutAnswer(response);
+      if (!isClientsTurn) outgoing.destroy(new BackendTimeout(`no byte for ${idleMs} ms`));
     });
     outgoing.on("upgrade", (_answer, socket) => {
       socket.destroy();
@@ -178,7 +182,7 @@ export class Forwarder {
     answer.pipe(response);
     answer.on("close", () => {
       // A body cut short must not look whole to the client.
-      if (!answer.complete) response.destroy();
+      if (!answer.complete) cutAnswer(response);
     });
   }
 
@@ -187,7 +191,7 @@ export class Forwarder {
     // What comes behind a whole answer is none of it; its socket is gone, and nobody gets it.
     if (state === "failed" || answer?.complete === true) return;
     if (state === "answered" || response.destroyed) {
-      response.destroy();
+      cutAnswer(response);
       return;
     }
     // A backend may close an idle socket in the moment that we choose it: that is no failure of the

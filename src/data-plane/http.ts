@@ -6,6 +6,7 @@ import { Refusal } from "../errors.ts";
 import type { LogFields } from "../log.ts";
 import type { AdmissionDesk } from "./admission-desk.ts";
 import { addressOf } from "./client-address.ts";
+import { cutAnswer } from "./cut-answer.ts";
 import { forwardWithRetries } from "./forward-with-retries.ts";
 import { awaitsContinue, Forwarder, hasBody } from "./forwarder.ts";
 import { identify, locate } from "./identify.ts";
@@ -126,7 +127,7 @@ export class PlainRequests {
     const refusal = error instanceof Refusal ? error : new Refusal("internal", { cause: error });
     this.#context.reporter.requestRefused(refusal, facts);
     if (refusal.status === null || response.headersSent || response.destroyed) {
-      response.destroy();
+      cutAnswer(response);
       return;
     }
     const { status, headers, body } = refusalAnswer(refusal);

@@ -95,6 +95,22 @@ describe("a backend that fails", () => {
     }
   });
 
+  test("in the middle of a pipelined answer does not look whole when its turn comes", async () => {
+    const backend = await startScriptedBackend(() => {});
+    const weir = await startInFrontOf(backend.url);
+    const connection = await connectRaw(weir.url);
+    await connection.write("GET /1 HTTP/1.1\r\nHost: a\r\n\r\nGET /2 HTTP/1.1\r\nHost: a\r\n\r\n");
+    const asked = await Promise.all([backend.connection(0), backend.connection(1)]);
+    const heads = await Promise.all(asked.map((each) => each.readHead()));
+    const second = heads.findIndex(({ raw }) => raw.startsWith("GET /2"));
+    await asked[second]?.write("HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nonly this");
+    asked[second]?.finish();
+    await untilMetric(weir.adminUrl, 1, "weir_http_requests_total", { pool: "chat", code: "200" });
+    await asked[1 - second]?.write("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok");
+    await connection.untilClosed();
+    expect(connection.buffered.toString()).toMatch(/\r\n\r\nok$/);
+  });
+
   test("by sending more than it announced spoils nothing for the next request", async () => {
     const smuggled = "HTTP/1.1 200 OK\r\nContent-Length: 8\r\n\r\nsmuggled";
     const backend = await startScriptedBackend(
