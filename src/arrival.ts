@@ -99,8 +99,9 @@ async function arriveBeside(arriving: Arriving, predecessor: Predecessor): Promi
   assertWanted(arriving, predecessor);
   if (pidFile !== null) await incumbent.assume();
   await workers.publish();
+  // Before anyone is admitted: those who wait connect anew where this one is too late.
+  await predecessor.dismiss();
   heldMessages.release();
-  predecessor.dismiss();
   return { listeners, admin };
 }
 

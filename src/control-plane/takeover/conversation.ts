@@ -48,6 +48,7 @@ export class Conversation {
   /** The line that was asked for and has not come yet. */
   #pending: Promise<IteratorResult<string>> | null = null;
   #isOver = false;
+  #endedAtMs: number | null = null;
 
   constructor(socket: Socket) {
     this.#socket = socket;
@@ -55,7 +56,10 @@ export class Conversation {
     this.#lines = this.#interface[Symbol.asyncIterator]();
     // How the other process went does not matter, only that it did: there are no more lines.
     socket.on("error", () => {});
-    socket.on("close", () => this.#interface.close());
+    socket.on("close", () => {
+      this.#endedAtMs = performance.now();
+      this.#interface.close();
+    });
   }
 
   /** Every line that came was heard, and the other process is gone. */
@@ -63,8 +67,21 @@ export class Conversation {
     return this.#isOver;
   }
 
+  /** When (of `performance.now()`) the other process was found to be gone; null while it is not. */
+  get endedAtMs(): number | null {
+    return this.#endedAtMs;
+  }
+
   say(line: string): void {
     if (!this.#socket.destroyed) this.#socket.write(`${line}\n`);
+  }
+
+  /** Whether the other process had not ended the conversation before: the line waits for it, if it still hangs. */
+  async sayLast(line: string): Promise<boolean> {
+    return await new Promise((resolve) => {
+      this.#socket.write(`${line}\n`, (error) => resolve(!(error instanceof Error)));
+      this.#socket.end();
+    });
   }
 
   /** Rejects where the other process goes. */
@@ -72,13 +89,16 @@ export class Conversation {
     await pipeline(Readable.from(lines), this.#socket, { end: false });
   }
 
-  /** Null where the other process is gone, or says nothing until then (of `performance.now()`). */
+  /** Null where the other process is gone, or has said nothing until then (of `performance.now()`). */
   async hear(untilMs = Number.POSITIVE_INFINITY): Promise<string | null> {
-    this.#pending ??= this.#lines.next();
+    // One that has gone and left something unread is an error of the socket, which the lines end with.
+    this.#pending ??= this.#lines.next().catch(() => ({ done: true, value: undefined }));
     const heard = this.#pending;
     const { promise: timeIsUp, resolve } = Promise.withResolvers<null>();
+    // Where this process was held up, timers come first, and what was said in time is still to be read.
+    const onTimeIsUp = (): void => void setImmediate(() => resolve(null));
     const timer = Number.isFinite(untilMs)
-      ? setTimeout(() => resolve(null), Math.max(0, untilMs - performance.now()))
+      ? setTimeout(onTimeIsUp, Math.max(0, untilMs - performance.now()))
       : null;
     const result = await Promise.race([heard, timeIsUp]);
     if (timer !== null) clearTimeout(timer);
@@ -86,10 +106,6 @@ export class Conversation {
     this.#pending = null;
     this.#isOver = result.done === true;
     return result.done === true ? null : result.value;
-  }
-
-  end(): void {
-    this.#socket.end();
   }
 
   destroy(): void {

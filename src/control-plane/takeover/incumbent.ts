@@ -187,21 +187,24 @@ export class Incumbent {
 
   /** Whether the newer process has come to serve in this one's place. */
   async #yieldTo(newer: Conversation, pid: number): Promise<boolean> {
+    // Its word counts whatever it has read of the state: it waits no longer for that than it wants to.
+    const hearing = newer.hear(performance.now() + this.#patience.handOverMs);
+    const handedOver = this.#handStateTo(newer);
+    const word = await hearing;
+    if (word === null && !newer.isOver) this.#complain(pid);
+    newer.destroy();
+    await handedOver;
+    return word === "done";
+  }
+
+  async #handStateTo(newer: Conversation): Promise<void> {
     const { log, records, giveUp } = this.#options;
-    const deadline = setTimeout(() => {
-      this.#complain(pid);
-      newer.destroy();
-    }, this.#patience.handOverMs);
     try {
       await giveUp();
       newer.say("yielded");
       await newer.sayAll(stateLines(records(), Date.now()));
-      return (await newer.hear()) === "done";
     } catch (error) {
-      log.debug("takeover broken off", { error: String(error) });
-      return false;
-    } finally {
-      clearTimeout(deadline);
+      log.debug("the state was not handed over whole", { error: String(error) });
     }
   }
 

@@ -49,6 +49,8 @@ export class Predecessor {
   readonly #facts: Facts;
   readonly #conversation: Conversation;
   #begunAtMs = 0;
+  /** It is known that nobody goes on. */
+  #isGone = false;
 
   private constructor(socketPath: string, facts: Facts, conversation: Conversation) {
     this.pid = facts.pid;
@@ -116,24 +118,35 @@ export class Predecessor {
     const untilMs = performance.now() + LAST_WORDS_MS;
     let line: string | null = "";
     while (line !== null) line = await this.#conversation.hear(untilMs);
-    const isLate = performance.now() > this.#begunAtMs + MAX_HAND_OVER_MS;
-    const isGivenUp = this.#conversation.isOver || isLate;
-    if (!isGivenUp || !(await isServed(this.#socketPath))) return;
-    throw new FatalError(
-      `too late: the Weir with pid ${this.pid} did not wait to be replaced, and goes on`,
-      ExitCode.cannotBind,
-    );
+    if (!this.#conversation.isOver && !this.#isLateAt(performance.now())) return;
+    if (await isServed(this.#socketPath)) throw this.#tooLate();
+    this.#isGone = true;
   }
 
-  /** This process serves in its place: it drains. */
-  dismiss(): void {
-    this.#conversation.say("done");
-    this.#conversation.end();
+  /**
+   * This process serves in its place: it drains. Throws FatalError (exit code 71) where it has given this one up
+   * since `assertWaiting`. At its path is this process by now: only the time tells that from its end.
+   */
+  async dismiss(): Promise<void> {
+    const isTold = await this.#conversation.sayLast("done");
+    const endedAtMs = this.#conversation.endedAtMs ?? performance.now();
+    if (!isTold && !this.#isGone && this.#isLateAt(endedAtMs)) throw this.#tooLate();
   }
 
   /** It goes on as before. */
   leaveAlone(): void {
     this.#conversation.destroy();
+  }
+
+  #isLateAt(nowMs: number): boolean {
+    return nowMs > this.#begunAtMs + MAX_HAND_OVER_MS;
+  }
+
+  #tooLate(): FatalError {
+    return new FatalError(
+      `too late: the Weir with pid ${this.pid} did not wait to be replaced, and goes on`,
+      ExitCode.cannotBind,
+    );
   }
 
   get #untilMs(): number {

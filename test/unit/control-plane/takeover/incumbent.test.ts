@@ -2,6 +2,7 @@
 // that the two have in common.
 import { join } from "node:path";
 import process from "node:process";
+import { setImmediate } from "node:timers/promises";
 import { expect, test } from "vitest";
 
 import { Incumbent } from "../../../../src/control-plane/takeover/incumbent.ts";
@@ -17,7 +18,12 @@ interface Running {
   readonly told: string[];
 }
 
-async function run(patience: { readonly beginMs: number; readonly handOverMs: number }): Promise<Running> {
+interface Patience {
+  readonly beginMs: number;
+  readonly handOverMs: number;
+}
+
+async function run(patience: Patience): Promise<Running> {
   const pidFile = join(await temporaryFolder(), "weir.pid");
   const told: string[] = [];
   const tell = (what: string) => async (): Promise<void> => void told.push(what);
@@ -62,8 +68,50 @@ test("one that begins and reads nothing is sent away, and what was given up is t
     "info: another process takes over",
     "gives up",
     hangs,
-    expect.stringMatching(/^debug: takeover broken off/),
+    expect.stringMatching(/^debug: the state was not handed over whole/),
     expect.stringMatching(/^warn: .* given up; this one goes on$/),
     "takes back",
   ]);
+});
+
+test("one that goes and leaves the state unread is given up", async () => {
+  const { pidFile, told } = await run({ beginMs: 60_000, handOverMs: 60_000 });
+  const young = await talkTo(pidFile);
+  young.say(hello);
+  await young.hear();
+  young.pause();
+  young.say("begin");
+  await until("it hands over", () => told.includes("gives up"));
+  young.leave();
+  await until("it goes on", () => told.includes("takes back"));
+  expect(told).not.toContainEqual(hangs);
+});
+
+test("one that is done is there, however little it has read of the state", async () => {
+  const { pidFile, told } = await run({ beginMs: 60_000, handOverMs: 60_000 });
+  const young = await talkTo(pidFile);
+  young.say(hello);
+  await young.hear();
+  young.pause();
+  young.say("begin");
+  young.say("done");
+  await until("it is replaced", () => told.includes("replaced"));
+  expect(told).not.toContain("takes back");
+});
+
+test("one that is done in time is heard by one that was held up until its time was over", async () => {
+  const handOverMs = 2_000;
+  const { pidFile, told } = await run({ beginMs: 60_000, handOverMs });
+  const young = await talkTo(pidFile);
+  young.say(hello);
+  await young.hear();
+  young.say("begin");
+  let line: string | undefined = "";
+  while (line !== "]}") line = await young.hear();
+  // What comes after this turn's immediates is the turn of the timers, and only then that of the sockets.
+  await setImmediate();
+  young.say("done");
+  Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, handOverMs);
+  await until("it has decided", () => told.some((what) => what === "replaced" || what === "takes back"));
+  expect(told).toEqual(["info: another process takes over", "gives up", "info: taken over", "replaced"]);
 });
