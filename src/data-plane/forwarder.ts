@@ -184,6 +184,21 @@ export class Forwarder {
       // A body cut short must not look whole to the client.
       if (!answer.complete) cutAnswer(response);
     });
+    answer.on("end", () => this.#watchRest(exchange));
+  }
+
+  /** Behind its answer's end Node watches a request no more, whose body may be on its way still. */
+  #watchRest({ request, response, outgoing }: Exchange): void {
+    const socket = outgoing?.socket;
+    if (outgoing === null || !socket || outgoing.writableFinished) return;
+    const giveUp = (): void => {
+      outgoing.destroy();
+      if (response.writableFinished) request.socket.destroy();
+      else cutAnswer(response);
+    };
+    socket.setTimeout(this.#options.idleTimeoutMs(), giveUp);
+    // It may serve other requests then.
+    outgoing.once("close", () => socket.off("timeout", giveUp));
   }
 
   #onError(exchange: Exchange, cause: ProxyError): void {

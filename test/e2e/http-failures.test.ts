@@ -5,8 +5,10 @@ import { openBystander } from "../support/bystander.ts";
 import { startEchoBackend } from "../support/echo-backend.ts";
 import { untilMetric } from "../support/metrics.ts";
 import { connectRaw } from "../support/raw-client.ts";
+import type { RawConnection } from "../support/raw-connection.ts";
 import { refusalOf } from "../support/refusal.ts";
 import {
+  answer,
   answerGarbage,
   neverAnswer,
   resetAt,
@@ -158,6 +160,35 @@ describe("a client", () => {
     await connection.write("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 100\r\n\r\nonly this");
     expect(await connection.untilClosed()).not.toBe("open");
     expect(await (await backend.connection(0)).untilClosed()).not.toBe("open");
+  });
+
+  test("that stops in the middle of its body, or leaves, after a whole answer is cut all the same", async () => {
+    const backend = await startScriptedBackend(answer({ status: 200, body: "ok" }));
+    const weir = await startInFrontOf(backend.url, { config: timeouts({ http: "150ms" }) });
+    for (const [i, leave] of [() => {}, (connection: RawConnection) => connection.reset()].entries()) {
+      const connection = await connectRaw(weir.url);
+      await connection.write("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 100\r\n\r\nonly this");
+      await connection.readHead();
+      expect((await connection.readBytes(2)).toString()).toBe("ok");
+      leave(connection);
+      await connection.untilClosed();
+      expect(await (await backend.connection(i)).untilClosed()).not.toBe("open");
+    }
+  });
+
+  test("that sends the rest of its body after a whole answer keeps its socket", async () => {
+    const backend = await startScriptedBackend(async (connection) => {
+      await answer({ status: 200, body: "ok" })(connection);
+      await connection.readBytes(9);
+      await answer({ status: 201, body: "ok" })(connection);
+    });
+    const weir = await startInFrontOf(backend.url);
+    const connection = await connectRaw(weir.url);
+    await connection.write("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 9\r\n\r\nonly");
+    expect((await connection.readHead()).status).toBe(200);
+    await connection.readBytes(2);
+    await connection.write(" thisGET / HTTP/1.1\r\nHost: a\r\n\r\n");
+    expect((await connection.readHead()).status).toBe(201);
   });
 
   test("whose body is refused is answered at once, without waiting for it", async () => {
