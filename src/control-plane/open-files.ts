@@ -1,6 +1,6 @@
 // How many connections the process's open-file limit leaves room for.
 
-import type { SocketBudget } from "../shared-memory/channel.ts";
+import type { SocketBudget } from "../shared-memory/worker-setup.ts";
 import type { Hints } from "./hints.ts";
 
 /** Descriptors kept for everything but proxied connections: listeners, log, admin, health checks. */

@@ -6,13 +6,8 @@ import type { BindAddress, Config } from "../config/schema.ts";
 import type { TlsFiles } from "../config/tls-files.ts";
 import { ExitCode, FatalError } from "../errors.ts";
 import type { Log } from "../log.ts";
-import {
-  Channel,
-  type ListenAddress,
-  type ToControl,
-  type ToWorker,
-  type WorkerSetup,
-} from "../shared-memory/channel.ts";
+import { Channel, type ListenAddress, type ToControl, type ToWorker } from "../shared-memory/channel.ts";
+import type { WorkerSetup } from "../shared-memory/worker-setup.ts";
 
 /**
  * The relay's garbage dies young, so a small young generation is as fast as V8's default of up to 64 MB,

@@ -8,34 +8,6 @@ import type { LogFields, LogLevel } from "../log.ts";
 import type { Answer, Question } from "./questions.ts";
 import type { TapFilter, TappedBatch } from "./tapped-frame.ts";
 
-/** What a worker thread is started with. */
-export interface WorkerSetup {
-  readonly index: number;
-  /** How many there are. */
-  readonly threads: number;
-  readonly counters: SharedArrayBuffer;
-  /** The cells of the buckets; more are announced by message. */
-  readonly bucketSegments: readonly SharedArrayBuffer[];
-  readonly activity: SharedArrayBuffer;
-  readonly eventLoopDelays: SharedArrayBuffer;
-  readonly bufferedBytes: SharedArrayBuffer;
-  readonly sockets: SocketBudget;
-  /** `process.hrtime.bigint()` at the zero of the clock that all threads share. */
-  readonly clockEpochNs: bigint;
-  /** See `ticket-keys`. */
-  readonly ticketKeys: Uint8Array;
-}
-
-/** The open sockets of clients and to backends. */
-export interface SocketBudget {
-  /** A 32-bit cell for each thread: how many it has. */
-  readonly counts: SharedArrayBuffer;
-  /** So many of all threads does the process have files for. */
-  readonly room: number;
-  /** So many of a thread's clients are never cut, though they ask for nothing. */
-  readonly kept: number;
-}
-
 /** Where a worker is to listen; `port` is 0 only for the first worker, which reports the port it got. */
 export type ListenAddress =
   | { readonly kind: "tcp"; readonly host: string; readonly port: number; readonly reusePort: boolean }
