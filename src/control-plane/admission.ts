@@ -1,14 +1,14 @@
 // Decides whether an upgrade may go ahead and where to: bans, overload, caps, pace, then a backend. All of it runs
 // on one thread, so that counts are exact without locks. What is granted here comes back here, once.
 
-import type { Priority } from "../config/schema-limits.ts";
 import type { Config } from "../config/schema.ts";
 import type { ErrorCode } from "../errors.ts";
 import type { Counters } from "../shared-memory/counters.ts";
 import type { ActivityTable } from "../shared-memory/activity.ts";
 import type { AdmitRequest, BucketCells, Grant } from "../shared-memory/channel.ts";
-import { Bans } from "./bans.ts";
+import type { Bans } from "./bans.ts";
 import { Caps } from "./caps.ts";
+import { Gate, type Passage } from "./gate.ts";
 import { grantOf, grantOfRequest } from "./grants.ts";
 import { Holdings } from "./holdings.ts";
 import { OpenConnections } from "./open-connections.ts";
@@ -53,27 +53,25 @@ interface AdmissionOptions {
 export const PACE_QUEUE = "upgrades";
 
 export class Admission {
-  readonly bans = new Bans();
   readonly requests = new RequestCounts();
   readonly #options: AdmissionOptions;
   readonly #caps: Caps;
+  readonly #gate: Gate;
   readonly #pace: UpgradePace<Place, Place>;
   readonly #placement: Placement;
   readonly #places = new Places();
   readonly #holdings: Holdings;
   readonly #replacements: Replacements;
   readonly #open = new OpenConnections();
-  #tiers: Config["tiers"];
-  #isDraining = false;
 
   constructor(options: AdmissionOptions) {
     const { config, maxConnections, now } = options;
     this.#options = options;
-    this.#tiers = config.tiers;
     this.#replacements = new Replacements((place) =>
       options.activity.silenceMs(place.activityCell, options.now()),
     );
     this.#caps = new Caps({ maxConnections, tiers: config.tiers });
+    this.#gate = new Gate({ caps: this.#caps, places: this.#places, overload: options.overload, now });
     this.#holdings = new Holdings({
       caps: this.#caps,
       buckets: options.buckets,
@@ -107,6 +105,10 @@ export class Admission {
       now,
     });
     this.configure(config, maxConnections);
+  }
+
+  get bans(): Bans {
+    return this.#gate.bans;
   }
 
   get pools(): Iterable<Pool> {
@@ -144,7 +146,7 @@ export class Admission {
   }
 
   configure(config: Config, maxConnections: number): void {
-    this.#tiers = config.tiers;
+    this.#gate.configure(config);
     this.#caps.configure({ maxConnections, tiers: config.tiers });
     this.#pace.configure(config.limits.upgrades);
     this.#placement.configure(config);
@@ -163,7 +165,7 @@ export class Admission {
 
   /** From now on every upgrade is refused with `draining`, those that wait included. */
   startDraining(): void {
-    this.#isDraining = true;
+    this.#gate.startDraining();
     for (const place of [...this.#pace.clear(), ...this.#placement.clear()]) {
       this.#tell(place, this.#refuse(place, "draining"));
     }
@@ -171,7 +173,7 @@ export class Admission {
 
   /** A pool's backends may have room now: whoever waits for one gets it. */
   serve(pool: Pool): void {
-    if (!this.#isDraining) this.#placement.serve(pool);
+    if (!this.#gate.isDraining) this.#placement.serve(pool);
   }
 
   /** Null: it waits, and the event `decided` tells what became of it. */
@@ -182,25 +184,20 @@ export class Admission {
     if (replacesStalest) return this.#replaceStalest(worker, request) ? null : { refused: "user_full" };
     // The slot is taken before the wait and the dial: two upgrades that race would else both see it free.
     const place = this.#holdings.acquire(worker, request);
-    const turn = this.#pace.request(place, place, this.#priorityOf(request));
+    const turn = this.#pace.request(place, place, this.#gate.priorityOf(request));
     if (turn === "waiting") return null;
     return turn === "go" ? this.#assign(place) : this.#refuse(place, "upgrade_limited");
   }
 
   /** What `admit` would say before it looks for a backend; nothing is taken. */
-  foresee(request: AdmitRequest): { readonly refusal: ErrorCode | null; readonly replacesStalest: boolean } {
-    const refusal = this.#refusesAnyway(request);
-    if (refusal !== null || request.kind === "request") return { refusal, replacesStalest: false };
-    const full = this.#caps.exceededBy(request.tier, this.#places.countOfUser(request.user));
-    const mayReplace = this.#tiers[request.tier]?.userFull === "close-stalest";
-    const replacesStalest = full === "user_full" && mayReplace;
-    return { refusal: replacesStalest ? null : full, replacesStalest };
+  foresee(request: AdmitRequest): Passage {
+    return this.#gate.foresee(request);
   }
 
   /** Trades a grant whose dial failed for one on another backend; the failure stands where none is left. */
   exchange(worker: number, id: number, failure: ErrorCode): Decision {
     const place = this.#places.find(worker, id);
-    if (place === undefined || this.#isDraining || !this.#placement.exchange(place)) {
+    if (place === undefined || this.#gate.isDraining || !this.#placement.exchange(place)) {
       return { refused: failure };
     }
     return { grant: this.#grant(place) };
@@ -272,13 +269,6 @@ export class Admission {
     this.#pace.stop();
   }
 
-  /** Whatever there is room for. A plain request that goes on to another backend is no new work. */
-  #refusesAnyway({ user, tier, tried }: AdmitRequest): ErrorCode | null {
-    if (this.bans.isBanned(user, this.#options.now())) return "banned";
-    if (this.#isDraining) return "draining";
-    return tried.length === 0 && this.#options.overload.refuses(tier) ? "overloaded" : null;
-  }
-
   /** Whether a connection of the user makes room; the upgrade waits until it is gone. */
   #replaceStalest(worker: number, request: AdmitRequest): boolean {
     const places = this.#places.ofUser(request.user);
@@ -305,7 +295,7 @@ export class Admission {
 
   /** Null: it waits for a slot. */
   #assign(place: Place): Decision | null {
-    const outcome = this.#placement.assign(place, this.#priorityOf(place.request));
+    const outcome = this.#placement.assign(place, this.#gate.priorityOf(place.request));
     if (outcome === "waiting") return null;
     return outcome === "placed" ? { grant: this.#grant(place) } : this.#refuse(place, outcome);
   }
@@ -325,10 +315,6 @@ export class Admission {
 
   #tell({ worker, request }: Place, decision: Decision): void {
     this.#options.events.decided(worker, request.id, decision);
-  }
-
-  #priorityOf({ tier }: AdmitRequest): Priority {
-    return this.#tiers[tier]?.priority ?? "normal";
   }
 
   #grant(place: Place): Grant {
