@@ -129,20 +129,24 @@ export class Incumbent {
 
   async #openSocket(path: string): Promise<void> {
     const { log } = this.#options;
-    await this.#closeSocket();
     if (Buffer.byteLength(path) > MAX_SOCKET_PATH_BYTES) {
+      await this.#closeSocket();
       return log.warn("no --takeover: pidFile is too long for the socket beside it", { path });
     }
     const server = net.createServer((socket) => {
       const conversation = new Conversation(socket);
       this.#conversations.set(conversation, this.#converse(conversation));
     });
+    let socket: UnixSocket | null = null;
     try {
-      this.#socket = await listenAtPath(server, path, SOCKET_MODE);
-      this.#server = server;
+      socket = await listenAtPath(server, path, SOCKET_MODE);
     } catch (error) {
       log.error("no --takeover: the socket beside pidFile cannot be opened", { path, error: String(error) });
     }
+    // Not before: at no moment may somebody who looks find nobody at the path.
+    await this.#closeSocket();
+    this.#socket = socket;
+    this.#server = socket === null ? null : server;
   }
 
   async #converse(newer: Conversation): Promise<void> {

@@ -1,11 +1,14 @@
 // A running Weir and how long it waits for the one that is to take its place: over a real socket, as that is all
 // that the two have in common.
+import { stat } from "node:fs/promises";
 import { join } from "node:path";
 import process from "node:process";
 import { setImmediate } from "node:timers/promises";
 import { expect, test } from "vitest";
 
+import { socketPathOf } from "../../../../src/control-plane/takeover/conversation.ts";
 import { Incumbent } from "../../../../src/control-plane/takeover/incumbent.ts";
+import { isServed } from "../../../../src/unix-socket.ts";
 import { onCleanup, temporaryFolder } from "../../../support/cleanup.ts";
 import { recordingLog } from "../../../support/recording-log.ts";
 import { talkTo } from "../../../support/takeover.ts";
@@ -85,6 +88,24 @@ test("one that goes and leaves the state unread is given up", async () => {
   young.leave();
   await until("it goes on", () => told.includes("takes back"));
   expect(told).not.toContainEqual(hangs);
+});
+
+// A newer process that was given up asks there whether it is too late, at any moment.
+test("somebody answers at its socket all the while as it takes its place back", async () => {
+  const { pidFile } = await run({ beginMs: 60_000, handOverMs: 60_000 });
+  const path = socketPathOf(pidFile);
+  const young = await talkTo(pidFile);
+  young.say(hello);
+  await young.hear();
+  const { ino } = await stat(path);
+  young.say("begin");
+  young.leave();
+  const answers = new Set<boolean>();
+  await until("it has a new socket", async () => {
+    for (let looks = 0; looks < 100; looks += 1) answers.add(await isServed(path));
+    return (await stat(path)).ino !== ino;
+  });
+  expect([...answers]).toEqual([true]);
 });
 
 test("one that is done is there, however little it has read of the state", async () => {
