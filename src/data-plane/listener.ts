@@ -20,6 +20,9 @@ import type { Reporter } from "./reporter.ts";
 /** How often slow request heads are looked for; a server cannot change it, as it can the time they have. */
 const HEAD_CHECK_INTERVAL_MS = 250;
 
+/** Who connects while so many wait to be accepted tries again a second later. The system may allow fewer. */
+const BACKLOG = 4_096;
+
 /** On one socket; clients that send requests ahead of their answers send a few. */
 const MAX_UNANSWERED = 100;
 
@@ -105,7 +108,8 @@ export class Listener {
     const { host, port, reusePort } = address;
     return await new Promise((resolve, reject) => {
       this.#server.once("error", reject);
-      this.#server.listen({ port, reusePort, ...(host === "" ? {} : { host }) }, () => {
+      const options = { port, reusePort, backlog: BACKLOG, ...(host === "" ? {} : { host }) };
+      this.#server.listen(options, () => {
         this.#server.off("error", reject);
         const bound = this.#server.address();
         resolve(bound !== null && typeof bound === "object" ? bound.port : 0);
