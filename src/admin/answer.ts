@@ -3,10 +3,8 @@
 import http from "node:http";
 import type { Socket } from "node:net";
 import type { Duplex } from "node:stream";
+import { closeAfterAnswer } from "../close-after-answer.ts";
 import { JsonText } from "./api/endpoint.ts";
-
-/** How long a client whose upgrade was refused has to take its answer and close. */
-const LINGER_MS = 2_000;
 
 export interface Answer {
   readonly status: number;
@@ -50,14 +48,6 @@ export function sendBare(request: http.IncomingMessage, socket: Duplex, answer: 
   response.shouldKeepAlive = false;
   // An upgrade comes on a socket of the server's own.
   response.assignSocket(socket as Socket);
-  response.on("finish", () => endWith(socket));
+  response.on("finish", () => closeAfterAnswer(socket));
   send(request, response, answer);
-}
-
-/** Its server knows nothing more of it: a client that does not close is cut, or it would hold a place for good. */
-function endWith(socket: Duplex): void {
-  const timer = setTimeout(() => socket.destroy(), LINGER_MS);
-  socket.once("close", () => clearTimeout(timer));
-  socket.end();
-  socket.resume();
 }

@@ -1,6 +1,7 @@
 // One listening address of a worker thread: an HTTP server whose upgrades and requests are handed on, and
 // whose broken bytes are answered here. What a socket has to pass before is the entrance's business.
 
+import { once } from "node:events";
 import http from "node:http";
 import net from "node:net";
 import type { Duplex } from "node:stream";
@@ -106,15 +107,10 @@ export class Listener {
       return 0;
     }
     const { host, port, reusePort } = address;
-    return await new Promise((resolve, reject) => {
-      this.#server.once("error", reject);
-      const options = { port, reusePort, backlog: BACKLOG, ...(host === "" ? {} : { host }) };
-      this.#server.listen(options, () => {
-        this.#server.off("error", reject);
-        const bound = this.#server.address();
-        resolve(bound !== null && typeof bound === "object" ? bound.port : 0);
-      });
-    });
+    this.#server.listen({ port, reusePort, backlog: BACKLOG, ...(host === "" ? {} : { host }) });
+    await once(this.#server, "listening");
+    const bound = this.#server.address();
+    return bound !== null && typeof bound === "object" ? bound.port : 0;
   }
 
   /** Gives a Unix socket its path; of others it is nothing. */

@@ -3,13 +3,11 @@
 
 import http from "node:http";
 import type { Socket } from "node:net";
+import { closeAfterAnswer } from "../close-after-answer.ts";
 import type { Refusal } from "../errors.ts";
 import { answerHeaders } from "./answer-headers.ts";
 
 const RETRY_AFTER_SECONDS = 2;
-
-/** How long a refused client has to take its answer and close. */
-const LINGER_MS = 2_000;
 
 /** Status, headers and body of a refusal. */
 export function refusalAnswer(refusal: Refusal): {
@@ -107,18 +105,6 @@ function responseOn(request: http.IncomingMessage, socket: Socket): http.ServerR
     closeAfterAnswer(socket);
   });
   return response;
-}
-
-/**
- * Ends the socket and reads on for a moment: were it destroyed while bytes of the client are unread,
- * the system would send a RST, which can overtake the answer.
- */
-function closeAfterAnswer(socket: Socket): void {
-  if (socket.destroyed) return;
-  const timer = setTimeout(() => socket.destroy(), LINGER_MS);
-  socket.once("close", () => clearTimeout(timer));
-  socket.end();
-  socket.resume();
 }
 
 /** `Upgrade` belongs to this hop, and `Connection` must say so (RFC 9110 §7.8). */
