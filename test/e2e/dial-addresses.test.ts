@@ -7,13 +7,12 @@ import net from "node:net";
 import { TLSSocket } from "node:tls";
 import { describe, expect, test } from "vitest";
 
-import { parseConfig } from "../../src/config/load.ts";
 import { Dial, type DialResult } from "../../src/data-plane/dial.ts";
 import { DialFailure } from "../../src/data-plane/dial-failure.ts";
 import type { DialTarget } from "../../src/data-plane/dial-target.ts";
-import { DialTargets } from "../../src/data-plane/dial-targets.ts";
 import { makeCertificates, openssl } from "../support/certificates.ts";
 import { onCleanup } from "../support/cleanup.ts";
+import { targetOf } from "../support/dial-target.ts";
 import type { HttpHead } from "../support/http-head.ts";
 import { untilMetric } from "../support/metrics.ts";
 import { acceptFor, connectRaw, openRaw } from "../support/raw-client.ts";
@@ -22,8 +21,6 @@ import { accept, acceptUpgrade, startScriptedBackend } from "../support/scripted
 import { startInFrontOf } from "../support/start-in-front.ts";
 import { until } from "../support/until.ts";
 import { expectRefusal } from "../support/ws-client.ts";
-
-type Section = Readonly<Record<string, unknown>>;
 
 /** An address of TEST-NET-1, which no machine has. */
 const NOT_OURS = "192.0.2.1";
@@ -37,20 +34,6 @@ const HEADERS = Object.entries({
   "Sec-WebSocket-Key": key,
   "Sec-WebSocket-Version": "13",
 }).flat();
-
-function targetOf(backend: Section, pool: Section = {}): DialTarget {
-  const result = parseConfig({
-    listeners: ["127.0.0.1:0"],
-    pools: { chat: { ...pool, backends: [{ id: "b", ...backend }] } },
-  });
-  if (!result.ok) throw new Error(result.errors.map(({ message }) => message).join("; "));
-  const targets = new DialTargets();
-  targets.configure(result.config.pools);
-  onCleanup("the dial target", () => targets.startDraining());
-  const target = targets.find("chat", "b");
-  if (target === undefined) throw new Error("no such target");
-  return target;
-}
 
 function dial(target: DialTarget, addresses: readonly string[] | null): Dial {
   return new Dial({

@@ -6,11 +6,10 @@ import http from "node:http";
 import type { AddressInfo } from "node:net";
 import { expect, test } from "vitest";
 
-import { parseConfig } from "../../src/config/load.ts";
 import type { DialTarget } from "../../src/data-plane/dial-target.ts";
-import { DialTargets } from "../../src/data-plane/dial-targets.ts";
 import { Forwarder } from "../../src/data-plane/forwarder.ts";
 import { onCleanup } from "../support/cleanup.ts";
+import { targetOf } from "../support/dial-target.ts";
 import { connectRaw } from "../support/raw-client.ts";
 import { startScriptedBackend } from "../support/scripted-backend.ts";
 import { until } from "../support/until.ts";
@@ -45,7 +44,7 @@ test.for([
   },
 ])("an answer framed by $framing is cut, not ended, after timeouts.http", async (row) => {
   const backend = await startScriptedBackend((connection) => connection.pause());
-  const { url, responses } = await forwardTo(targetOf(backend.url));
+  const { url, responses } = await forwardTo(targetOf({ url: backend.url }));
   const client = await connectRaw(url);
   client.pause();
   await client.write(row.request);
@@ -65,7 +64,7 @@ test.for([
 
 test("a pipelined answer that is given up before its turn cuts the socket when it comes", async () => {
   const backend = await startScriptedBackend(() => {});
-  const { url, responses } = await forwardTo(targetOf(backend.url));
+  const { url, responses } = await forwardTo(targetOf({ url: backend.url }));
   const client = await connectRaw(url);
   await client.write("GET /held HTTP/1.1\r\nHost: a\r\n\r\nGET /next HTTP/1.1\r\nHost: a\r\n\r\n");
   const sender = await backend.connection(0);
@@ -110,18 +109,4 @@ async function forwardTo(target: DialTarget): Promise<{ url: string; responses: 
   onCleanup("the server's sockets", () => server.closeAllConnections());
   await once(server.listen(0, "127.0.0.1"), "listening");
   return { url: `http://127.0.0.1:${(server.address() as AddressInfo).port}`, responses };
-}
-
-function targetOf(url: string): DialTarget {
-  const result = parseConfig({
-    listeners: ["127.0.0.1:0"],
-    pools: { chat: { backends: [{ id: "b", url }] } },
-  });
-  if (!result.ok) throw new Error(result.errors.map(({ message }) => message).join("; "));
-  const targets = new DialTargets();
-  targets.configure(result.config.pools);
-  onCleanup("the dial target", () => targets.startDraining());
-  const target = targets.find("chat", "b");
-  if (target === undefined) throw new Error("no such target");
-  return target;
 }
