@@ -8,6 +8,7 @@ import { expect, test } from "vitest";
 
 import { onCleanup } from "../support/cleanup.ts";
 import { startEchoBackend } from "../support/echo-backend.ts";
+import { ownHost } from "../support/own-host.ts";
 import { findProgram, isMissing, pathOf, type Requirement } from "../support/requirement.ts";
 import { startInFrontOf } from "../support/start-in-front.ts";
 import { until, within } from "../support/until.ts";
@@ -78,7 +79,7 @@ test.skipIf(isMissing(script))(
     const backend = await startEchoBackend({ id: "server1" });
     const start = (bind: string) =>
       startInFrontOf({ id: "server1", url: backend.url }, { config: { admin: { bind } } });
-    const weir = await start("127.0.0.1:0");
+    const weir = await start(`${ownHost}:0`);
     const { adminUrl } = weir;
     const terminal = openTop(adminUrl);
     await terminal.untilShown(/^connections .* 0 of [\d,]+ /m);

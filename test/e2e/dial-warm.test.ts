@@ -4,6 +4,7 @@ import { describe, expect, test } from "vitest";
 
 import { makeCertificates, openssl } from "../support/certificates.ts";
 import { scrape, untilMetric } from "../support/metrics.ts";
+import { ownHost } from "../support/own-host.ts";
 import { openRaw } from "../support/raw-client.ts";
 import type { RawConnection } from "../support/raw-connection.ts";
 import { isMissing } from "../support/requirement.ts";
@@ -123,11 +124,11 @@ describe("warm sockets", () => {
   });
 
   test("to a backend that is not there are opened once it is", async () => {
-    const gone = await startScriptedBackend(wait);
+    const gone = await startScriptedBackend(wait, { host: ownHost });
     const port = Number(new URL(gone.url).port);
     await gone.close();
     await startInFrontOf(gone.url, { pool: { warmConnections: 2 } });
-    const back = await startScriptedBackend(wait, { port });
+    const back = await startScriptedBackend(wait, { host: ownHost, port });
     expect(await untilWarm(back, 2)).toHaveLength(2);
   });
 

@@ -6,6 +6,7 @@ import { type EchoBackend, startEchoBackend } from "../support/echo-backend.ts";
 import { startChecked } from "../support/health-endpoint.ts";
 import { scrape, untilMetric } from "../support/metrics.ts";
 import { headersOf } from "../support/network-user.ts";
+import { ownHost } from "../support/own-host.ts";
 import { openRaw } from "../support/raw-client.ts";
 import { accept, answer, startScriptedBackend } from "../support/scripted-backend.ts";
 import { startInFrontOf } from "../support/start-in-front.ts";
@@ -32,9 +33,10 @@ async function serve({ url }: StartedWeir, times: number): Promise<string[]> {
   return ids;
 }
 
-async function stop(backend: EchoBackend): Promise<{ id: string; port: number }> {
+/** What starts it again where it was. */
+async function stop(backend: EchoBackend): Promise<{ id: string; host: string; port: number }> {
   await backend.stop();
-  return { id: `${backend.id} again`, port: backend.port };
+  return { id: `${backend.id} again`, host: ownHost, port: backend.port };
 }
 
 describe("connects that fail eject a backend", () => {
@@ -90,7 +92,8 @@ test("an ejected backend keeps the connections that it has", async () => {
 
 describe("an ejection ends", () => {
   test("with its time", async () => {
-    const [a, b] = [await startEchoBackend({ id: "a" }), await startEchoBackend({ id: "b" })];
+    const a = await startEchoBackend({ id: "a", host: ownHost });
+    const b = await startEchoBackend({ id: "b" });
     const entries = [
       { id: "a", url: a.url, weight: FIRST },
       { id: "b", url: b.url },
@@ -126,7 +129,8 @@ describe("an ejection ends", () => {
   });
 
   test("where no other backend is left", async () => {
-    const [a, b] = [await startEchoBackend({ id: "a" }), await startEchoBackend({ id: "b" })];
+    const a = await startEchoBackend({ id: "a", host: ownHost });
+    const b = await startEchoBackend({ id: "b" });
     const entries = [
       { id: "a", url: a.url, weight: FIRST },
       { id: "b", url: b.url },

@@ -4,6 +4,7 @@ import { describe, expect, test } from "vitest";
 import { type EchoBackend, startEchoBackend } from "../support/echo-backend.ts";
 import { ask } from "../support/http-client.ts";
 import { untilMetric } from "../support/metrics.ts";
+import { ownHost } from "../support/own-host.ts";
 import { startInFrontOf } from "../support/start-in-front.ts";
 import type { StartedWeir } from "../support/start-weir.ts";
 import { stateChanges } from "../support/state-changes.ts";
@@ -47,7 +48,7 @@ async function untilUp({ adminUrl }: StartedWeir, pool: string, backends: number
 
 describe("a pool whose backends are all down", () => {
   test("refuses with 503 no_backend, and serves again without a restart", async () => {
-    const [chat, other] = [await startBackends("127.0.0.1"), await startBackends("127.0.0.2")];
+    const [chat, other] = [await startBackends(ownHost), await startBackends("127.0.0.2")];
     const weir = await startTwoPools(chat, other);
     const bystander = await openClient(`${weir.url}/other`);
     await openClient(weir.url);
@@ -73,7 +74,7 @@ describe("a pool whose backends are all down", () => {
     expect(await bystander.ask("still here")).toBe("still here");
 
     const [first] = chat;
-    await startEchoBackend({ id: "back", port: first?.port ?? 0 });
+    await startEchoBackend({ id: "back", host: ownHost, port: first?.port ?? 0 });
     await untilUp(weir, "chat", 1);
     expect(await readiness(weir, "chat")).toBe(200);
     const returned = await Promise.all(Array.from({ length: 5 }, () => openClient(weir.url)));
@@ -97,7 +98,7 @@ describe("a pool whose backends are all down", () => {
   });
 
   test("may be so from the start: Weir starts, is ready, and says which backends are missing", async () => {
-    const backends = await startBackends("127.0.0.1");
+    const backends = await startBackends(ownHost);
     await Promise.all(backends.map((backend) => backend.stop()));
     const weir = await startTwoPools(backends, backends);
     await untilUp(weir, "chat", 0);
@@ -105,13 +106,13 @@ describe("a pool whose backends are all down", () => {
     await untilEqual("readyz", 200, () => readiness(weir));
     expect([await readiness(weir, "chat"), await readiness(weir, "other")]).toEqual([503, 503]);
     expect(await expectRefusal(`${weir.url}/other`)).toMatchObject({ status: 503 });
-    await startEchoBackend({ id: "late", port: backends[1]?.port ?? 0 });
+    await startEchoBackend({ id: "late", host: ownHost, port: backends[1]?.port ?? 0 });
     await untilUp(weir, "chat", 1);
     expect((await openClient(weir.url)).backendId).toBe("late");
   });
 
   test("closes with 1013 no_backend where refusals are to be closes", async () => {
-    const [backend] = await startBackends("127.0.0.1");
+    const [backend] = await startBackends(ownHost);
     const entry = { id: "a", url: backend?.url ?? "" };
     const config = { limits: { rejectWith: "close" } };
     const weir = await startInFrontOf(entry, { pool: { healthCheck }, config });
@@ -123,14 +124,14 @@ describe("a pool whose backends are all down", () => {
 });
 
 test("readyz asks for no pool that does not exist", async () => {
-  const [backend] = await startBackends("127.0.0.1");
+  const [backend] = await startBackends(ownHost);
   const weir = await startInFrontOf({ id: "a", url: backend?.url ?? "" }, { pool: { healthCheck } });
   await untilEqual("readyz", 200, () => readiness(weir));
   expect([await readiness(weir, "chat"), await readiness(weir, "nowhere")]).toEqual([200, 503]);
 });
 
 test("readyz of a pool is 503 where an operator has drained all that is up", async () => {
-  const backends = await startBackends("127.0.0.1");
+  const backends = await startBackends(ownHost);
   const weir = await startTwoPools(backends, backends);
   await untilEqual("readyz", 200, () => readiness(weir, "chat"));
   for (const id of ids) {

@@ -4,6 +4,7 @@ import { describe, expect, test } from "vitest";
 import { packageVersion } from "../../src/version.ts";
 import { startEchoBackend } from "../support/echo-backend.ts";
 import { scrape, untilMetric } from "../support/metrics.ts";
+import { ownHost } from "../support/own-host.ts";
 import type { RawConnection } from "../support/raw-connection.ts";
 import {
   accept,
@@ -97,7 +98,7 @@ describe("a backend that is well is asked again and again", () => {
 
 describe("a backend that dies is down, and up again once it is back", () => {
   test.each(["tcp", "http", "websocket"])("by a check of type %s", async (type) => {
-    const first = await startEchoBackend({ id: "first" });
+    const first = await startEchoBackend({ id: "first", host: ownHost });
     const healthCheck = { ...often, type };
     const weir = await startInFrontOf({ id: "a", url: first.url }, { pool: { healthCheck } });
     expect((await openClient(weir.url)).backendId).toBe("first");
@@ -107,7 +108,7 @@ describe("a backend that dies is down, and up again once it is back", () => {
     );
     await untilMetric(weir.adminUrl, 0, "weir_backend_up", { backend: "a" });
     await untilMetric(weir.adminUrl, 1, "weir_backend_state", { backend: "a", state: "unhealthy" });
-    await startEchoBackend({ id: "second", port: first.port });
+    await startEchoBackend({ id: "second", host: ownHost, port: first.port });
     expect(await reasonOf(weir, "backend up", "a")).toBe("its health check passes");
     await untilMetric(weir.adminUrl, 1, "weir_backend_up", { backend: "a" });
     expect((await openClient(weir.url)).backendId).toBe("second");

@@ -4,6 +4,7 @@ import { createServer, type IncomingMessage, type ServerResponse } from "node:ht
 import type { Socket } from "node:net";
 
 import { onCleanup } from "./cleanup.ts";
+import { ownHost } from "./own-host.ts";
 
 export interface AuthQuestion {
   readonly method: string;
@@ -32,11 +33,11 @@ export class AuthServer {
   }
 
   async listen(port = 0): Promise<void> {
-    this.#server.listen(port, "127.0.0.1");
+    this.#server.listen(port, ownHost);
     await once(this.#server, "listening");
     const address = this.#server.address();
     if (address === null || typeof address === "string") throw new Error("no port");
-    this.url = `http://127.0.0.1:${address.port}`;
+    this.url = `http://${ownHost}:${address.port}`;
   }
 
   async stop(): Promise<void> {

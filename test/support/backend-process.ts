@@ -5,6 +5,7 @@ import { once } from "node:events";
 import { fileURLToPath } from "node:url";
 
 import { onCleanup } from "./cleanup.ts";
+import { ownHost } from "./own-host.ts";
 import { within } from "./until.ts";
 
 const echoFile = fileURLToPath(new URL("./echo-process.ts", import.meta.url));
@@ -22,7 +23,7 @@ export class BackendProcess {
   }
 
   get url(): string {
-    return `ws://127.0.0.1:${this.port}`;
+    return `ws://${ownHost}:${this.port}`;
   }
 
   /** SIGSTOP: the kernel still accepts connections and data for it, and nobody answers. */
@@ -46,7 +47,7 @@ export class BackendProcess {
 
 /** @param port any by default; a fixed one brings a backend back where it was */
 export async function startBackendProcess(id: string, port = 0): Promise<BackendProcess> {
-  const child = fork(echoFile, [id, String(port)], { stdio: "inherit" });
+  const child = fork(echoFile, [id, ownHost, String(port)], { stdio: "inherit" });
   const gone = new BackendProcess(id, port, child);
   onCleanup(`the backend process ${id}`, () => gone.kill());
   const [listening] = await within(`the port of the backend process ${id}`, once(child, "message"));

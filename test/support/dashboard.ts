@@ -24,14 +24,17 @@ export class Dashboard {
     return (await this.page.locator(selector).first().textContent()) ?? "";
   }
 
-  async untilText(selector: string, expected: string | RegExp): Promise<void> {
+  async untilText(
+    selector: string,
+    expected: string | RegExp,
+    options: { readonly deadlineMs?: number } = {},
+  ): Promise<void> {
     let last = "";
-    const matches = (text: string) =>
-      typeof expected === "string" ? text === expected : expected.test(text);
-    await until(`${selector} says ${String(expected)}`, async () => {
+    const isExpected = async () => {
       last = await this.text(selector);
-      return matches(last);
-    }).catch((error: unknown) => {
+      return typeof expected === "string" ? last === expected : expected.test(last);
+    };
+    await until(`${selector} says ${String(expected)}`, isExpected, options).catch((error: unknown) => {
       throw new Error(`${String(error)}; it says ${last}`, { cause: error });
     });
   }

@@ -1,6 +1,7 @@
 // A health endpoint whose answers a test gives one by one, so that it knows what Weir has heard; and two
 // backends of which one is checked by it.
 import { type EchoBackend, startEchoBackend } from "./echo-backend.ts";
+import { ownHost } from "./own-host.ts";
 import type { RawConnection } from "./raw-connection.ts";
 import { neverAnswer, type ScriptedBackend, startScriptedBackend } from "./scripted-backend.ts";
 import { startInFrontOf } from "./start-in-front.ts";
@@ -62,8 +63,8 @@ interface Checked {
 
 /** Weir in front of `a` and `b`. */
 export async function startChecked(options: CheckedOptions = {}): Promise<Checked> {
-  const endpoint = new HealthEndpoint(await startScriptedBackend(neverAnswer()));
-  const a = await startEchoBackend({ id: "a" });
+  const endpoint = new HealthEndpoint(await startScriptedBackend(neverAnswer(), { host: ownHost }));
+  const a = await startEchoBackend({ id: "a", host: ownHost });
   // Its health is asked for on the same port, but of its own address: any plain request is well with it.
   const b = await startEchoBackend({ id: "b", host: "127.0.0.2", port: endpoint.port });
   const healthCheck = {

@@ -39,6 +39,8 @@ export class SpawnedWeir {
   readonly #exited: Promise<Exit>;
   #stdout = "";
   #stderr = "";
+  /** It has ended, and all that it printed is read. */
+  #isClosed = false;
 
   constructor(child: ChildProcess) {
     this.process = child;
@@ -46,7 +48,10 @@ export class SpawnedWeir {
     child.stderr?.setEncoding("utf8").on("data", (text: string) => (this.#stderr += text));
     const { promise, resolve } = Promise.withResolvers<Exit>();
     this.#exited = promise;
-    child.once("close", (code, signal) => resolve({ code, signal }));
+    child.once("close", (code, signal) => {
+      this.#isClosed = true;
+      resolve({ code, signal });
+    });
   }
 
   get stdout(): string {
@@ -104,7 +109,7 @@ export class SpawnedWeir {
   async #untilRunning<T>(what: string, probe: () => T | null | false): Promise<T> {
     const outcome = await until(what, () => {
       const found = probe();
-      return found === null || found === false ? this.hasExited && { found: null } : { found };
+      return found === null || found === false ? this.#isClosed && { found: null } : { found };
     }).catch((error: unknown) => {
       throw new Error(`${String(error)}; ${this.#describe()}`, { cause: error });
     });
