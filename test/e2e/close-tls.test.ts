@@ -39,6 +39,7 @@ describe.skipIf(isMissing(openssl))("a wss backend", () => {
     expect((await client.nextMessage()).data.equals(Buffer.alloc(8_000_000, 1))).toBe(true);
     (await backend.socket(0)).close(4001, "bye");
     expect(await client.closed()).toEqual({ code: 4001, reason: "bye" });
+    expect(await backend.close(0)).toEqual({ code: 4001, reason: "bye" });
     const other = await openClient(url);
     expect(await other.close(4002, "bye too")).toEqual({ code: 4002, reason: "bye too" });
     expect(await backend.close(1)).toEqual({ code: 4002, reason: "bye too" });

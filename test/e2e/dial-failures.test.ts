@@ -42,11 +42,8 @@ async function statusOf(url: string, request: string): Promise<number> {
 }
 
 describe("a failed upgrade", () => {
-  const quick = { backendHandshake: "150ms" };
-
   test("is blamed on its backend once, by its kind", async () => {
     const scripted: readonly (readonly [kind: string, script: Script])[] = [
-      ["timeout", neverAnswer()],
       ["malformed", answerGarbage()],
       ["malformed", acceptWrongly()],
       ["malformed", closeMidHead()],
@@ -56,21 +53,32 @@ describe("a failed upgrade", () => {
       ["status", answer({ status: 503 })],
       ["status", answer({ status: 504 })],
     ];
-    const [silent = ""] = await play([neverAnswer()]);
     const cases = [
       ["connect", nobody],
       ["connect", `unix:/nowhere/weir-test.sock`],
-      ["timeout", silent.replace("ws:", "wss:")],
       ...(await play(scripted.map(([, script]) => script))).map((url, i) => [scripted[i]?.[0], url]),
     ];
     const weir = await startInFrontOfEach(
       cases.map(([, url]) => ({ id: "b", url: url ?? "" })),
-      { pool: { retries: 0, connectTimeout: "300ms" }, config: timeouts(quick) },
+      { pool: { retries: 0 } },
     );
     for (const [i, [kind = "", url]] of cases.entries()) {
       await statusOf(weir.url, upgradeRequest({ path: `/${i}` }));
       await untilMetric(weir.adminUrl, 1, name, { pool: `case-${i}`, backend: "b", kind });
       expect.soft([url, await failuresOf(weir.adminUrl, `case-${i}`)]).toEqual([url, { [kind]: 1 }]);
+    }
+  });
+
+  test("is blamed on its backend once where that is too slow, be it to connect or to answer", async () => {
+    const [silent = ""] = await play([neverAnswer()]);
+    const weir = await startInFrontOfEach([silent.replace("ws:", "wss:"), silent], {
+      pool: { retries: 0, connectTimeout: "300ms" },
+      config: timeouts({ backendHandshake: "150ms" }),
+    });
+    for (const i of [0, 1]) {
+      expect(await statusOf(weir.url, upgradeRequest({ path: `/${i}` }))).toBe(504);
+      await untilMetric(weir.adminUrl, 1, name, { pool: `case-${i}`, kind: "timeout" });
+      expect(await failuresOf(weir.adminUrl, `case-${i}`)).toEqual({ timeout: 1 });
     }
   });
 
@@ -122,21 +130,15 @@ describe("a failed upgrade", () => {
 });
 
 describe("a failed plain request", () => {
-  test("is blamed on its backend where that could not be connected", async () => {
+  test.for<[kind: string, status: number, url: (silent: string) => string, pool: object]>([
+    ["connect", 502, () => nobody, {}],
+    ["timeout", 504, (silent) => silent.replace("ws:", "wss:"), { connectTimeout: "200ms" }],
+  ])("is blamed on its backend where that could not be connected: %s", async ([kind, status, url, pool]) => {
     const [silent = ""] = await play([neverAnswer()]);
-    const weir = await startInFrontOfEach([nobody, silent.replace("ws:", "wss:")], {
-      pool: { connectTimeout: "200ms", retries: 0 },
-    });
-    for (const [i, [status, kind]] of (
-      [
-        [502, "connect"],
-        [504, "timeout"],
-      ] as const
-    ).entries()) {
-      expect(await statusOf(weir.url, get.replace("/", `/${i}`))).toBe(status);
-      await untilMetric(weir.adminUrl, 1, name, { pool: `case-${i}`, kind });
-      expect(await failuresOf(weir.adminUrl, `case-${i}`)).toEqual({ [kind]: 1 });
-    }
+    const weir = await startInFrontOf(url(silent), { pool: { retries: 0, ...pool } });
+    expect(await statusOf(weir.url, get)).toBe(status);
+    await untilMetric(weir.adminUrl, 1, name, { kind });
+    expect(await failuresOf(weir.adminUrl, "chat")).toEqual({ [kind]: 1 });
   });
 
   test("is blamed on nobody where the backend had it: what came of it may be the client's doing", async () => {
@@ -144,16 +146,23 @@ describe("a failed plain request", () => {
     const failed: readonly (readonly [number, Script])[] = [
       [502, resetAt("head")],
       [502, answerGarbage()],
-      [504, neverAnswer()],
     ];
     const cases = [...answered, ...failed];
     const urls = await play(cases.map(([, script]) => script));
-    const weir = await startInFrontOfEach(urls, { config: timeouts({ http: "150ms" }) });
+    const weir = await startInFrontOfEach(urls);
     for (const [i, [status]] of cases.entries()) {
       const head = await statusOf(weir.url, get.replace("/", `/${i}`));
       expect.soft([i, head]).toEqual([i, status]);
       await untilMetric(weir.adminUrl, 1, "weir_http_requests_total", { pool: `case-${i}` });
     }
     expect((await scrape(weir.adminUrl)).sum(name)).toBe(0);
+  });
+
+  test("is blamed on nobody where the backend had it and says nothing", async () => {
+    const [silent = ""] = await play([neverAnswer()]);
+    const weir = await startInFrontOf(silent, { config: timeouts({ http: "150ms" }) });
+    expect(await statusOf(weir.url, get)).toBe(504);
+    await untilMetric(weir.adminUrl, 1, "weir_http_requests_total", { pool: "chat" });
+    expect(await failuresOf(weir.adminUrl, "chat")).toEqual({});
   });
 });

@@ -83,7 +83,7 @@ describe("upgrades that wait as the drain begins", () => {
 
 describe("notices.draining", () => {
   const patient = {
-    timeouts: { ping: "off", close: "1s" },
+    timeouts: { ping: "off", close: "60s" },
     shutdown: { grace: "5m", spread: "0s", timeout: "10m" },
   };
   const route = { notices: { draining, subprotocols: ["chat.v1"] } };

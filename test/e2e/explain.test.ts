@@ -5,7 +5,7 @@ import { describe, expect, test } from "vitest";
 import type { Explained } from "../../src/admin/api/explain.ts";
 import { startAuthServer } from "../support/auth-service.ts";
 import { type EchoBackend, startEchoBackend } from "../support/echo-backend.ts";
-import { scrape } from "../support/metrics.ts";
+import { scrape, untilMetric } from "../support/metrics.ts";
 import { runWeir } from "../support/spawn-weir.ts";
 import { startInFrontOf } from "../support/start-in-front.ts";
 import type { StartedWeir } from "../support/start-weir.ts";
@@ -159,9 +159,9 @@ describe("what is said of an upgrade", () => {
     }
     expect([seen.slice(0, 2).toSorted(), seen.slice(2)]).toEqual([["a", "b"], seen.slice(0, 2)]);
     await explain(weir, { path: "/nowhere" });
-    const metrics = await scrape(weir.adminUrl);
-    expect(metrics.sum("weir_upgrades_total")).toBe(4);
-    expect(metrics.sum("weir_http_requests_total")).toBe(0);
+    // Counted a moment after the client is served.
+    await untilMetric(weir.adminUrl, 4, "weir_upgrades_total");
+    expect((await scrape(weir.adminUrl)).sum("weir_http_requests_total")).toBe(0);
   });
 });
 

@@ -36,6 +36,8 @@ async function startAsking(url: string, forwardAuth: Section = {}, more: Section
       url: `${url}/ws?from=weir`,
       userHeader: "x-user-id",
       tierHeader: "x-user-tier",
+      // No test gets by on it.
+      timeout: "60s",
       ...forwardAuth,
     },
   };

@@ -16,6 +16,7 @@ import {
   type Script,
 } from "../support/scripted-backend.ts";
 import { startInFrontOf, startInFrontOfEach, timeouts } from "../support/start-in-front.ts";
+import { untilEqual } from "../support/until.ts";
 
 const get = "GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n";
 
@@ -44,8 +45,9 @@ describe("a backend that fails", () => {
       expect.soft([what, status, code]).toEqual([what, 502, "backend_failed"]);
       await untilMetric(weir.adminUrl, 1, "weir_http_requests_total", { pool: `case-${i}`, code: "502" });
     }
-    const logged = weir.log.entries.filter(({ fields }) => fields["code"] === "backend_failed");
-    expect(logged.map(({ level }) => level)).toEqual(backends.map(() => "warn"));
+    const logged = () => weir.log.entries.filter(({ fields }) => fields["code"] === "backend_failed");
+    await untilEqual("the number of failures logged", backends.length, () => logged().length);
+    expect(logged().map(({ level }) => level)).toEqual(backends.map(() => "warn"));
     await bystander.expectUnharmed();
   });
 
@@ -164,7 +166,8 @@ describe("a client", () => {
 
   test("that stops in the middle of its body, or leaves, after a whole answer is cut all the same", async () => {
     const backend = await startScriptedBackend(answer({ status: 200, body: "ok" }));
-    const weir = await startInFrontOf(backend.url, { config: timeouts({ http: "150ms" }) });
+    // The backend, too, has no longer for its answer.
+    const weir = await startInFrontOf(backend.url, { config: timeouts({ http: "2s" }) });
     for (const [i, leave] of [() => {}, (connection: RawConnection) => connection.reset()].entries()) {
       const connection = await connectRaw(weir.url);
       await connection.write("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 100\r\n\r\nonly this");

@@ -82,11 +82,11 @@ test("a pipelined answer that is given up before its turn cuts the socket when i
 });
 
 /**
- * A server that forwards each request but those to `/held`, until nothing was heard for 200 ms. Those to
- * `/unread` are answered into buffers that are full.
+ * A server that forwards each request but those to `/held`, until nothing was heard for 2 s, in which the test has
+ * to have the backend speak. Those to `/unread` are answered into buffers that are full.
  */
 async function forwardTo(target: DialTarget): Promise<{ url: string; responses: http.ServerResponse[] }> {
-  const forwarder = new Forwarder({ idleTimeoutMs: () => 200, persistence: () => "keep-alive" });
+  const forwarder = new Forwarder({ idleTimeoutMs: () => 2_000, persistence: () => "keep-alive" });
   const responses: http.ServerResponse[] = [];
   const server = http.createServer((request, response) => {
     responses.push(response);

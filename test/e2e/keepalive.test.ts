@@ -13,7 +13,8 @@ const { text, binary, continuation, ping, pong } = opcodes;
 
 /** Often, and with a patience that no test gets by on. */
 const often = "timeouts: { ping: { interval: 100ms, timeout: 60s }, close: 60s }";
-const impatient = "timeouts: { ping: { interval: 100ms, timeout: 300ms }, close: 60s }";
+/** In this time each side that is there has to answer, be the machine as slow as it may. */
+const impatient = "timeouts: { ping: { interval: 100ms, timeout: 1500ms }, close: 60s }";
 
 const sides = [
   ["client", "backend"],
@@ -226,8 +227,8 @@ describe("a peer that vanished", () => {
     const answers = await relay.open();
     const talks = await relay.open();
     for (const side of [answers.client, answers.backend, talks.backend]) answering(side);
-    // Ten times its time.
-    for (let round = 0; round < 30; round += 1) {
+    // Three times its time.
+    for (let round = 0; round < 45; round += 1) {
       expect(await nextPing(talks.client)).toHaveLength(8);
       await talks.client.sendFrame({ opcode: pong, payload: "alive" });
     }
@@ -240,7 +241,7 @@ describe("a peer that vanished", () => {
 test("a client whose messages wait for their turn is not taken for dead", async () => {
   const weir = await startLimited({
     tier: { messages: { rate: "1/s", burst: 1 } },
-    config: { timeouts: { ping: { interval: "100ms", timeout: "300ms" }, close: "60s" } },
+    config: { timeouts: { ping: { interval: "100ms", timeout: "1500ms" }, close: "60s" } },
   });
   const { client, backend } = await weir.open("ann");
   const frames = answering(backend);
