@@ -20,6 +20,7 @@ function ignore(): void {}
 export const NOBODY: PipeOwner = {
   onCloseReceived: ignore,
   onCloseSent: ignore,
+  onFinished: ignore,
   onProtocolError: ignore,
   onMessageTooBig: ignore,
   onControlFlood: ignore,

@@ -11,7 +11,7 @@ import { CloseCode, MASKING_KEY_BYTES, Opcode, type ProtocolError } from "../ws/
 import { CLOSE_REASONS, type CloseReasonName, type Goodbye } from "./close-reasons.ts";
 import type { SourceLimits } from "./connection-limits.ts";
 import type { ConnectionOptions } from "./connection-options.ts";
-import type { FinishingUnit } from "./finishing.ts";
+import { LastMessages } from "./last-messages.ts";
 import type { PipeOwner } from "./pipe-owner.ts";
 import { Pipe } from "./pipe.ts";
 import { attachPipe } from "./relayed-socket.ts";
@@ -26,10 +26,8 @@ export class Connection implements PipeOwner {
   #end: ConnectionEnd | null = null;
   /** Weir has said goodbye itself: what the sides do from then on is no news. */
   #isLeaving = false;
-  /** What our Close waits for the end of. */
-  #unit: FinishingUnit = "frame";
-  /** Until when messages that wait for their turn may go before it; of `performance.now()`. */
-  #heldUntilMs = 0;
+  /** What our goodbye of a shutdown waits for; null before it, and behind. */
+  #lastMessages: LastMessages | null = null;
   #closeTimer: NodeJS.Timeout | null = null;
   #openSockets = 2;
 
@@ -81,29 +79,33 @@ export class Connection implements PipeOwner {
   }
 
   /**
-   * Weir's own goodbye to both sides, as the table of reasons has it. At a shutdown a message in flight is
-   * delivered whole before it, in its own time; else only a frame is.
+   * Weir's own goodbye to both sides, as the table of reasons has it, each at the end of the frame in flight.
    *
    * @param words what the client is told in place of that
    */
   close(reason: CloseReasonName, words: CloseWords | null = null): void {
     if (this.#isLeaving) return;
-    this.#isLeaving = true;
-    this.#options.observer.onGoodbye(this, reason);
-    if (reason === "draining") this.#unit = "message";
-    const entry = CLOSE_REASONS[reason];
-    const client = words?.code ?? this.#clientGoodbye(reason, entry.client);
-    this.#endAs({ code: client === "cut" ? CloseCode.abnormal : client, by: entry.by, reason });
-    // At a shutdown a message in flight may take until its deadline; the peers' time begins at our Close.
-    if (reason !== "draining") this.#startCloseTimer();
-    this.#sayGoodbye(this.toClient, client, words?.text ?? entry.text);
-    this.#sayGoodbye(this.toBackend, entry.backend, "");
+    this.#leave(reason, words?.code ?? this.#clientGoodbye(reason));
+    this.#startCloseTimer();
+    this.#sayGoodbyes(reason, words);
   }
 
-  /** The goodbye of a shutdown, which messages that wait for their turn go before, if that is over by then. */
-  drain(heldUntilMs: number): void {
-    this.#heldUntilMs = heldUntilMs;
-    this.close("draining");
+  /**
+   * The goodbye of a shutdown: the messages in flight are delivered whole before, and so are those that wait
+   * for their turn, if all that is over by then. The peers' time begins at our Close.
+   */
+  drain(untilMs: number): void {
+    if (this.#isLeaving) return;
+    this.#leave("draining", this.#clientGoodbye("draining"));
+    this.#lastMessages = new LastMessages({
+      pipes: [this.toBackend, this.toClient],
+      withinMs: untilMs - performance.now(),
+      onOver: () => {
+        this.#lastMessages = null;
+        this.#sayGoodbyes("draining");
+      },
+    });
+    this.#lastMessages.start();
   }
 
   /** Closes the connection for a peer that is not there, or takes nothing: no goodbye would reach that one. */
@@ -167,6 +169,10 @@ export class Connection implements PipeOwner {
     this.close("rate");
   }
 
+  onFinished(_pipe: Pipe): void {
+    this.#lastMessages?.look();
+  }
+
   onProtocolError(pipe: Pipe, error: ProtocolError): void {
     this.#options.observer.onProtocolError(this, this.#sideOf(pipe), error);
     this.close(pipe === this.toBackend ? "protocol_error" : "backend_protocol_error");
@@ -198,6 +204,9 @@ export class Connection implements PipeOwner {
     if (pipe.closeReceived !== null) return;
     if (!this.#isLeaving) this.#onLost(pipe);
     this.#opposite(pipe).stop();
+    // A frame cut short can only be followed by the end of the stream.
+    if (this.#lastMessages !== null && pipe.isInsideFrame) this.#cut(pipe);
+    this.#lastMessages?.end();
     pipe.source.destroySoon();
   }
 
@@ -213,16 +222,27 @@ export class Connection implements PipeOwner {
     // The other side has closed and waits: it gets its own Close back, as RFC 6455 §5.5.1 would have it.
     else if (otherClosed !== null) this.#sayGoodbye(pipe, otherClosed.code, otherClosed.reason);
     else {
-      const { client, backend, text } = CLOSE_REASONS[reason];
-      this.#sayGoodbye(pipe, isClient ? backend : this.#clientGoodbye(reason, client), text);
+      const { backend, text } = CLOSE_REASONS[reason];
+      this.#sayGoodbye(pipe, isClient ? backend : this.#clientGoodbye(reason), text);
     }
+  }
+
+  #leave(reason: CloseReasonName, code: Goodbye): void {
+    this.#isLeaving = true;
+    this.#options.observer.onGoodbye(this, reason);
+    this.#endAs({ code: code === "cut" ? CloseCode.abnormal : code, by: CLOSE_REASONS[reason].by, reason });
+  }
+
+  #sayGoodbyes(reason: CloseReasonName, words: CloseWords | null = null): void {
+    const { backend, text } = CLOSE_REASONS[reason];
+    this.#sayGoodbye(this.toClient, words?.code ?? this.#clientGoodbye(reason), words?.text ?? text);
+    this.#sayGoodbye(this.toBackend, backend, "");
   }
 
   #sayGoodbye(pipe: Pipe, goodbye: Goodbye, text: string): void {
     if (goodbye === "cut") return this.#cut(pipe);
     const maskingKey = pipe === this.toBackend ? randomBytes(MASKING_KEY_BYTES) : null;
-    const heldWithinMs = Math.max(0, this.#heldUntilMs - performance.now());
-    pipe.close(buildCloseFrame({ code: goodbye, reason: text, maskingKey }), this.#unit, heldWithinMs);
+    pipe.close(buildCloseFrame({ code: goodbye, reason: text, maskingKey }));
   }
 
   /** Ends the sink without a Close, once what was written to it is flushed. */
@@ -265,6 +285,7 @@ export class Connection implements PipeOwner {
   /** Once, when both sockets are closed. */
   #teardown(): void {
     if (this.#closeTimer !== null) clearTimeout(this.#closeTimer);
+    this.#lastMessages?.stop();
     this.#options.observer.onTeardown(this, {
       ...(this.#end ?? { code: CloseCode.abnormal, by: "weir", reason: "destroyed" }),
       durationMs: Math.round(performance.now() - this.startedAtMs),
@@ -275,9 +296,9 @@ export class Connection implements PipeOwner {
     });
   }
 
-  #clientGoodbye(reason: CloseReasonName, code: Goodbye): Goodbye {
+  #clientGoodbye(reason: CloseReasonName): Goodbye {
     const chosen = this.#options.closeCodes[reason];
-    if (chosen === undefined) return code;
+    if (chosen === undefined) return CLOSE_REASONS[reason].client;
     return chosen === "none" ? "cut" : chosen;
   }
 

@@ -35,6 +35,10 @@ export class FrameWriter {
     return this.#isClosed;
   }
 
+  get isCloseWaiting(): boolean {
+    return this.#waitingClose !== null;
+  }
+
   get isTextWaiting(): boolean {
     return this.#waitingTexts !== null;
   }

@@ -20,6 +20,8 @@ export interface PipeOwner {
   onCloseReceived(pipe: Pipe): void;
   /** Our own Close has been written to the sink. */
   onCloseSent(pipe: Pipe): void;
+  /** After `finish`: the last message is through, and nothing more goes through. */
+  onFinished(pipe: Pipe): void;
   onProtocolError(pipe: Pipe, error: ProtocolError): void;
   /** A frame header announced a message above the limit; nothing of that frame was passed on. */
   onMessageTooBig(pipe: Pipe): void;

@@ -18,8 +18,8 @@ import { countRead } from "./read-garbage.ts";
 
 /**
  * - `relaying`: bytes go through.
- * - `finishing`: our Close waits until what is in flight has gone through whole: a frame, or a message, and
- *   before a message also those that wait for their turn.
+ * - `finishing`: what is in flight goes through whole, and nothing behind it: a frame, or a message, and
+ *   before a message also those that wait for their turn. Then our Close follows, or the owner is told.
  * - `discarding`: nothing more goes through; reading on for the source's Close.
  * - `ended`: the source has sent its Close, ended, or broken the protocol; its bytes mean nothing now.
  */
@@ -70,6 +70,11 @@ export class Pipe implements GateOwner {
     return this.#state === "relaying";
   }
 
+  /** No more goes through than what is in flight. */
+  get isFinishing(): boolean {
+    return this.#state === "finishing";
+  }
+
   /** Bytes that the source has sent of its own accord: no pongs for Weir, nor frames not known for what they are. */
   get peerBytes(): number {
     return this.bytesRead - this.#ownPongBytes - this.#scanner.carryLength;
@@ -111,16 +116,29 @@ export class Pipe implements GateOwner {
   }
 
   /**
-   * Writes a Close of ours to the sink, at the end of the data frame or message in flight; what the source
-   * sends after that is read and thrown away until its own Close.
+   * A message is in flight, or some wait for their turn.
    *
-   * @param heldWithinMs messages that wait for their turn go before it, where they all may within this time
+   * @param heldWithinMs those count where they all may go on within this time
    */
-  close(frame: Buffer, after: FinishingUnit, heldWithinMs = 0): void {
-    if (!this.writer.keepClose(frame)) return;
-    this.#unit = after;
-    const isHeldSoon = (this.#gate?.heldMs ?? Number.POSITIVE_INFINITY) < heldWithinMs;
-    if (this.#state === "relaying" && (isHeldSoon || this.#isInside(after))) this.#enter("finishing");
+  isInMessage(heldWithinMs: number): boolean {
+    if (this.#state !== "relaying") return false;
+    return this.#isInside("message") || (this.#gate?.heldMs ?? Number.POSITIVE_INFINITY) < heldWithinMs;
+  }
+
+  /** Lets what `isInMessage` tells of through, but nothing behind it; then the owner is told. */
+  finish(): void {
+    this.#unit = "message";
+    this.#enter("finishing");
+  }
+
+  /**
+   * Writes a Close of ours to the sink, at the end of the data frame in flight, or of what is being finished;
+   * what the source sends after that is read and thrown away until its own Close.
+   */
+  close(frame: Buffer): void {
+    if (!this.writer.keepClose(frame) || this.#state === "finishing") return;
+    this.#unit = "frame";
+    if (this.#state === "relaying" && this.#isInside("frame")) this.#enter("finishing");
     else this.#writeClose();
   }
 
@@ -188,7 +206,7 @@ export class Pipe implements GateOwner {
   onRateExceeded(): void {
     this.#tap?.onWaitRefused();
     // What was let through ends at a message boundary, wherever the source stands.
-    if (this.#state === "finishing") return this.#writeClose();
+    if (this.#state === "finishing") return this.#finished();
     this.stop();
     this.owner.onRateExceeded(this);
   }
@@ -201,10 +219,10 @@ export class Pipe implements GateOwner {
     this.#endIfWaiting();
   }
 
-  /** All that waited has gone on: our Close follows, unless the last message goes on in the next chunk. */
+  /** All that waited has gone on: that was it, unless the last message goes on in the next chunk. */
   #finishBehind(held: ChunkRest | null): void {
     const isCut = held !== null && (held.stop === "too big" || held.stop === "error");
-    if (isCut || isAtEndOf(this.#unit, this.#scanner)) this.#writeClose();
+    if (isCut || isAtEndOf(this.#unit, this.#scanner)) this.#finished();
   }
 
   #resume(): void {
@@ -322,7 +340,7 @@ export class Pipe implements GateOwner {
     this.owner.onCloseReceived(this);
   }
 
-  /** Our Close is under way: passes on no more than what is in flight, and looks for the source's Close. */
+  /** The end is near: passes on no more than what is in flight, and looks for the source's Close. */
   #wait(bytes: Buffer): void {
     const scanner = this.#scanner;
     if (this.#state !== "finishing") return this.#lookForClose(bytes, 0);
@@ -333,7 +351,7 @@ export class Pipe implements GateOwner {
     if (stop === "own pong") return this.#wait(bytes.subarray(at));
     if (stop === "more") return;
     if (scanner.isAtMessageBoundary) this.#writeText();
-    this.#writeClose();
+    this.#finished();
     if (stop === "close") this.#receiveLateClose(bytes);
     else this.#lookForClose(bytes, at);
   }
@@ -356,6 +374,13 @@ export class Pipe implements GateOwner {
 
   #writePing(): void {
     if (!this.writer.writePing()) this.pauseSource();
+  }
+
+  /** What was in flight is through: our Close follows, where it is there already. */
+  #finished(): void {
+    if (this.writer.isCloseWaiting) return this.#writeClose();
+    this.stop();
+    this.owner.onFinished(this);
   }
 
   #writeClose(): void {

@@ -1,5 +1,6 @@
 // What is under way as a drain begins: messages arrive whole, be they in pieces or huge; a client that does
 // not stop to send holds nobody up.
+import { once } from "node:events";
 import { describe, expect, test } from "vitest";
 
 import { startEchoBackend } from "../support/echo-backend.ts";
@@ -10,7 +11,9 @@ import { openRaw } from "../support/raw-client.ts";
 import type { RawConnection } from "../support/raw-connection.ts";
 import { relayYaml, startRelay } from "../support/relay.ts";
 import { spawnWeir } from "../support/spawn-weir.ts";
+import { startWeir } from "../support/start-weir.ts";
 import { until, untilEqual } from "../support/until.ts";
+import { openClient } from "../support/ws-client.ts";
 
 const { text, binary, continuation, ping } = opcodes;
 
@@ -19,61 +22,109 @@ const patient = "timeouts: { close: 60s, ping: off }\nshutdown: { spread: 0s, ti
 
 describe("a message in fragments", () => {
   test.for([["client"], ["backend"]] as const)(
-    "of the %s is delivered whole before the Close",
+    "of the %s is delivered whole before either side gets a Close",
     async ([from]) => {
-      const relay = await startRelay({ yaml: patient });
-      const { client, backend } = await relay.open();
-      const [sender, receiver] = from === "client" ? [client, backend] : [backend, client];
-      await sender.sendFrame({ opcode: text, fin: false, payload: "one " });
-      expect(await receiver.nextFrame()).toMatchObject({ opcode: text, fin: false });
-      const drained = relay.weir.drain();
-      expect((await sender.nextClose()).code).toBe(1001);
+      const { sender, receiver, drained, finish } = await startInFlight({ from });
       await sender.sendFrame({ opcode: continuation, fin: false, payload: "two " });
       await sender.sendFrame({ opcode: ping, payload: "between" });
-      await sender.sendFrame({ opcode: continuation, payload: "three" });
-      await sender.sendFrame({ opcode: text, payload: "late" });
-      const frames = [await receiver.nextFrame(), await receiver.nextFrame(), await receiver.nextFrame()];
-      expect(frames.map(({ opcode, fin, payload }) => [opcode, fin, payload.toString()])).toEqual([
+      expect(await nextFrames(receiver, 2)).toEqual([
         [continuation, false, "two "],
         [ping, true, "between"],
-        [continuation, true, "three"],
       ]);
+      // Its way has nothing in flight, and stays open for as long.
+      await receiver.sendFrame({ opcode: text, payload: "how far?" });
+      expect(await nextFrames(sender, 1)).toEqual([[text, true, "how far?"]]);
+      await sender.sendFrame({ opcode: continuation, payload: "three" });
+      await sender.sendFrame({ opcode: text, payload: "late" });
+      expect(await nextFrames(receiver, 1)).toEqual([[continuation, true, "three"]]);
       expect((await receiver.nextClose()).code).toBe(1001);
+      expect((await sender.nextClose()).code).toBe(1001);
       await Promise.all([sender.sendClose(1001), receiver.sendClose(1001)]);
-      client.finish();
-      backend.finish();
+      finish();
       await drained;
       expect(receiver.buffered).toHaveLength(0);
     },
   );
 
+  test("waits for one of the other way that has begun meanwhile, and lets no other begin", async () => {
+    const { sender, receiver, drained, finish } = await startInFlight({ from: "client" });
+    await receiver.sendFrame({ opcode: text, fin: false, payload: "answer " });
+    await sender.nextFrame();
+    await sender.sendFrame({ opcode: continuation, payload: "three" });
+    await sender.sendFrame({ opcode: text, payload: "late" });
+    await receiver.nextFrame();
+    await receiver.sendFrame({ opcode: continuation, payload: "whole" });
+    expect(await nextFrames(sender, 1)).toEqual([[continuation, true, "whole"]]);
+    expect(await sender.nextClose()).toEqual(goodbye);
+    expect((await receiver.nextClose()).code).toBe(1001);
+    await Promise.all([sender.sendClose(1001), receiver.sendClose(1001)]);
+    finish();
+    await drained;
+    expect(receiver.buffered).toHaveLength(0);
+  });
+
   test("whose sender closes in the middle of it holds nothing up", async () => {
-    const relay = await startRelay({ yaml: patient });
-    const { client, backend } = await relay.open();
-    await client.sendFrame({ opcode: text, fin: false, payload: "half" });
-    await backend.nextFrame();
-    const drained = relay.weir.drain();
-    expect(await client.nextClose()).toEqual(goodbye);
-    await client.sendClose(1001);
-    expect(await backend.nextClose()).toEqual({ code: 1001, reason: "" });
-    await backend.sendClose(1001);
-    client.finish();
-    backend.finish();
+    const { sender, receiver, drained, finish } = await startInFlight({ from: "client" });
+    await sender.sendClose(1001);
+    expect(await receiver.nextClose()).toEqual({ code: 1001, reason: "" });
+    expect(await sender.nextClose()).toEqual(goodbye);
+    await receiver.sendClose(1001);
+    finish();
     await drained;
   });
 
-  test("that never ends is cut at shutdown.timeout", async () => {
-    const yaml = "timeouts: { close: 50ms, ping: off }\nshutdown: { timeout: 300ms }";
-    const relay = await startRelay({ yaml });
-    const { client, backend } = await relay.open();
-    await client.sendFrame({ opcode: text, fin: false, payload: "half" });
-    await backend.nextFrame();
-    await relay.weir.drain();
-    expect(await client.nextClose()).toEqual(goodbye);
-    await client.untilPeerState("fin");
-    await backend.untilPeerState("fin");
-    expect(backend.buffered).toHaveLength(0);
+  test("of a client whose backend vanishes is given up: the client gets its Close", async () => {
+    const { sender, receiver, drained, finish } = await startInFlight({ from: "client" });
+    receiver.socket.destroy();
+    expect(await sender.nextClose()).toEqual(goodbye);
+    await sender.sendClose(1001);
+    finish();
+    await drained;
   });
+
+  test("of a client that vanishes is given up: the backend gets its Close", async () => {
+    const { sender, receiver, drained, finish } = await startInFlight({ from: "client" });
+    sender.socket.destroy();
+    expect((await receiver.nextClose()).code).toBe(1001);
+    await receiver.sendClose(1001);
+    finish();
+    await drained;
+  });
+
+  test("that never ends is cut at shutdown.timeout, and its client gets a Close before", async () => {
+    const yaml = "timeouts: { close: 50ms, ping: off }\nshutdown: { spread: 0s, timeout: 300ms }";
+    const { sender, receiver, drained } = await startInFlight({ from: "client", yaml });
+    await drained;
+    expect(await sender.nextClose()).toEqual(goodbye);
+    await sender.untilPeerState("fin");
+    await receiver.untilPeerState("fin");
+    expect(receiver.buffered).toHaveLength(0);
+  });
+
+  // `ws`, like browsers, sends nothing more once it has got a Close.
+  test.for([["client"], ["backend"]] as const)(
+    "of the %s arrives whole where that one is `ws`",
+    async ([from]) => {
+      const backend = await startEchoBackend();
+      const weir = await startWeir(relayYaml([backend.url], patient));
+      const client = await openClient(weir.url);
+      const served = await backend.socket(0);
+      const bystander = await openClient(weir.url);
+      const [sender, receiver] = from === "client" ? [client.socket, served] : [served, client.socket];
+      const received = once(receiver, "message");
+      sender.send("one ", { fin: false });
+      await until(
+        "the first frame has passed",
+        async () => (await scrape(weir.adminUrl)).sum("weir_messages_total") > 0,
+      );
+      const drained = weir.weir.drain();
+      expect(await bystander.closed()).toEqual(goodbye);
+      sender.send("two", { fin: true });
+      expect(String((await received)[0])).toBe("one two");
+      expect(await client.closed()).toEqual(goodbye);
+      await drained;
+    },
+  );
 });
 
 describe("messages that wait for their turn", () => {
@@ -89,7 +140,6 @@ describe("messages that wait for their turn", () => {
     );
     expect(await backend.nextText()).toBe("one");
     const drained = weir.weir.drain();
-    expect(await client.nextClose()).toEqual(goodbye);
     // The last one has begun, and goes on.
     await client.sendFrame({ opcode: continuation, payload: " and half" });
     await client.sendFrame({ opcode: text, payload: "late" });
@@ -97,6 +147,7 @@ describe("messages that wait for their turn", () => {
     const last = [await backend.nextFrame(), await backend.nextFrame()];
     expect(last.map(({ payload }) => payload.toString())).toEqual(["half", " and half"]);
     expect((await backend.nextClose()).code).toBe(1001);
+    expect(await client.nextClose()).toEqual(goodbye);
     await Promise.all([client.sendClose(1001), backend.sendClose(1001)]);
     client.finish();
     backend.finish();
@@ -116,7 +167,7 @@ describe("messages that wait for their turn", () => {
     // Its own, empty one.
     expect((await backend.nextClose()).code).toBe(1005);
     await backend.sendClose(1000);
-    expect(await client.nextClose()).toEqual(goodbye);
+    expect(await client.nextClose()).toEqual({ code: 1000, reason: "" });
     client.finish();
     backend.finish();
     await drained;
@@ -152,10 +203,13 @@ test("a client in the middle of a 100 MiB message delivers it whole", async () =
   expect(await backend.readBytes(header.length)).toEqual(header);
   const received = countPayload(backend, size);
   for (let i = 0; i < 30; i++) await client.write(megabyte);
+  const bystander = await relay.open();
   const drained = relay.weir.drain();
-  expect(await client.nextClose()).toEqual(goodbye);
+  expect(await bystander.client.nextClose()).toEqual(goodbye);
+  for (const { socket } of [bystander.client, bystander.backend]) socket.destroy();
   for (let i = 30; i < 100; i++) await client.write(megabyte);
   await client.sendFrame({ opcode: text, payload: "late" });
+  expect(await client.nextClose()).toEqual(goodbye);
   await client.sendClose(1001);
   await untilEqual("the payload that came", size, () => received.bytes);
   expect(received.isAsSent).toBe(true);
@@ -175,8 +229,9 @@ test("what Weir has read for a client that is behind comes whole before the Clos
   // More than all buffers on the way take.
   for (let i = 0; i < 128; i++) backend.socket.write(backend.encode({ opcode: binary, payload }));
   await untilBehind(relay.adminUrl);
+  const bystander = await relay.open();
   const drained = relay.weir.drain();
-  expect((await backend.nextClose()).code).toBe(1001);
+  expect(await bystander.client.nextClose()).toEqual(goodbye);
   client.resume();
   let messages = 0;
   let frame = await client.nextFrame();
@@ -186,7 +241,8 @@ test("what Weir has read for a client that is behind comes whole before the Clos
   }
   expect(messages).toBeGreaterThan(0);
   expect(parseClose(frame)).toEqual(goodbye);
-  for (const { socket } of [client, backend]) socket.destroy();
+  expect((await backend.nextClose()).code).toBe(1001);
+  for (const { socket } of [client, backend, bystander.client, bystander.backend]) socket.destroy();
   await drained;
 });
 
@@ -220,6 +276,34 @@ test("a backend that never answers the Close holds up nothing longer than timeou
   await drained;
   await backend.untilPeerState("fin");
 });
+
+/** A connection with the first frame of a message on its way, when the shutdown has come to it. */
+async function startInFlight({ from, yaml = patient }: { from: "client" | "backend"; yaml?: string }) {
+  const relay = await startRelay({ yaml });
+  const { client, backend } = await relay.open();
+  const bystander = await relay.open();
+  const [sender, receiver] = from === "client" ? [client, backend] : [backend, client];
+  await sender.sendFrame({ opcode: text, fin: false, payload: "one " });
+  expect(await receiver.nextFrame()).toMatchObject({ opcode: text, fin: false });
+  const drained = relay.weir.drain();
+  // All of a thread's are visited at once: `spread` is 0.
+  expect(await bystander.client.nextClose()).toEqual(goodbye);
+  for (const { socket } of [bystander.client, bystander.backend]) socket.destroy();
+  const finish = (): void => {
+    client.finish();
+    backend.finish();
+  };
+  return { sender, receiver, drained, finish };
+}
+
+async function nextFrames(connection: RawConnection, count: number) {
+  const frames: [number, boolean, string][] = [];
+  for (let i = 0; i < count; i++) {
+    const { opcode, fin, payload } = await connection.nextFrame();
+    frames.push([opcode, fin, payload.toString()]);
+  }
+  return frames;
+}
 
 /** Weir has bytes that a client does not take. */
 async function untilBehind(adminUrl: string): Promise<void> {

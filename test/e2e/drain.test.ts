@@ -128,9 +128,11 @@ describe("notices.draining", () => {
     const { client, backend } = await weir.open("ann");
     await backend.sendFrame({ opcode: text, fin: false, payload: "a long " });
     expect(await client.nextFrame()).toMatchObject({ opcode: text, fin: false });
+    const bystander = await weir.open("bob");
     const drained = weir.weir.drain();
-    // The other direction is at its end already.
-    expect(await backend.nextClose()).toEqual({ code: 1001, reason: "" });
+    expect(await bystander.client.nextText()).toBe(notice(0));
+    expect(await bystander.client.nextClose()).toEqual(goodbye);
+    bystander.client.reset();
     await backend.sendFrame({ opcode: ping, payload: "between" });
     expect(await client.nextFrame()).toMatchObject({ opcode: ping });
     const last = backend.encode({ opcode: continuation, payload: "message" });
@@ -139,6 +141,7 @@ describe("notices.draining", () => {
     expect(await client.nextFrame()).toMatchObject({ opcode: continuation, fin: true });
     expect(await client.nextText()).toBe(notice(0));
     expect(await client.nextClose()).toEqual(goodbye);
+    expect(await backend.nextClose()).toEqual({ code: 1001, reason: "" });
     client.reset();
     backend.reset();
     await drained;

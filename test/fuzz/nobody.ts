@@ -5,6 +5,7 @@ import type { PipeOwner } from "../../src/data-plane/pipe-owner.ts";
 export const nobody: PipeOwner = {
   onCloseReceived() {},
   onCloseSent() {},
+  onFinished() {},
   onProtocolError() {},
   onMessageTooBig() {},
   onControlFlood() {},

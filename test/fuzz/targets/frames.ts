@@ -75,7 +75,10 @@ function checkPipe(
     if (index === interrupted) {
       if (interruption === "ping") pipe.ping(ours.ping, () => {});
       if (interruption === "text") pipe.notify(ours.text);
-      if (interruption === "close") pipe.close(ours.close, random.oneIn(2) ? "frame" : "message");
+      if (interruption === "close") {
+        if (random.oneIn(2) && pipe.isInMessage(0)) pipe.finish();
+        pipe.close(ours.close);
+      }
     }
     pipe.onData(chunk);
   }

@@ -200,7 +200,8 @@ describe("what is done with a frame", () => {
 
   test("consumed: a Close that ends the message which Weir's own Close waits for", () => {
     const fixture = new Fixture().tap().read(first);
-    fixture.pipe.close(bytesOf([{ opcode: close }]), "message");
+    fixture.pipe.finish();
+    fixture.pipe.close(bytesOf([{ opcode: close }]));
     fixture.read({ ...last, fin: false }, { opcode: ping }, { opcode: close });
     expect(fixture.fates).toEqual([
       `${binary} passed`,
@@ -218,7 +219,7 @@ describe("what is done with a frame", () => {
 
   test("consumed: the peer's Close after Weir's own", () => {
     const fixture = new Fixture().tap();
-    fixture.pipe.close(bytesOf([{ opcode: close }]), "frame");
+    fixture.pipe.close(bytesOf([{ opcode: close }]));
     fixture.read(message, { opcode: close });
     expect(fixture.fates).toEqual([`${close} consumed`]);
   });

@@ -40,6 +40,7 @@ class Fixture {
     const owner: PipeOwner = {
       onCloseReceived: tell("close received"),
       onCloseSent: tell("close sent"),
+      onFinished: tell("finished"),
       onProtocolError: tell("protocol error"),
       onMessageTooBig: tell("too big"),
       onControlFlood: () => {
@@ -113,7 +114,7 @@ describe("what was read", () => {
 
   test("counts behind a Close of ours, and where a header is not whole", () => {
     const fixture = new Fixture("from client");
-    fixture.pipe.close(fixture.bytes(close), "frame");
+    fixture.pipe.close(fixture.bytes(close));
     const sizes = [fixture.read(text("late")), fixture.read(ping)];
     fixture.pipe.onData(fixture.bytes(ping).subarray(0, 1));
     expect(fixture.pipe.bytesRead).toBe((sizes[0] ?? 0) + (sizes[1] ?? 0) + 1);
@@ -133,6 +134,18 @@ describe("a text of ours", () => {
     expect(fixture.written).toEqual(fixture.bytes(firstPart));
     return fixture;
   }
+
+  test("is the owner's to give, behind the end of it", () => {
+    const fixture = new Fixture("from backend");
+    fixture.read(firstPart);
+    fixture.pipe.finish();
+    fixture.read(ping, lastPart, text("late"), ping);
+    expect(fixture.written).toEqual(fixture.bytes(firstPart, ping, lastPart));
+    expect(fixture.told).toEqual(["finished"]);
+    fixture.pipe.close(fixture.bytes(close));
+    expect(fixture.written).toEqual(fixture.bytes(firstPart, ping, lastPart, close));
+    expect(fixture.told).toEqual(["finished", "close sent"]);
+  });
 
   test("goes out at once between messages", () => {
     const fixture = new Fixture("from backend");
@@ -260,7 +273,7 @@ describe("a Ping of ours", () => {
     const closing = new Fixture("from backend");
     closing.pipe.onData(closing.bytes(data).subarray(0, 5));
     pinged(closing);
-    closing.pipe.close(closing.bytes(close), "frame");
+    closing.pipe.close(closing.bytes(close));
     closing.pipe.onData(closing.bytes(data).subarray(5));
     expect(closing.written).toEqual(closing.bytes(data, close));
   });
@@ -415,13 +428,12 @@ describe("a flood of control frames behind a message that waits", () => {
 describe("a Close of ours that waits for the end of the message in flight", () => {
   const firstPart = text("1", { fin: false });
   const lastPart = { opcode: opcodes.continuation, payload: "2" };
-  const goodbye = Buffer.from(encodeFrame(close));
 
   /** A pipe in the middle of a fragmented message. */
   function closing(): Fixture {
     const fixture = new Fixture("from backend");
     fixture.read(firstPart);
-    fixture.pipe.close(goodbye, "message");
+    closeBehindMessage(fixture);
     expect(fixture.written).toEqual(fixture.bytes(firstPart));
     return fixture;
   }
@@ -433,10 +445,22 @@ describe("a Close of ours that waits for the end of the message in flight", () =
     expect(fixture.told).toEqual(["close sent"]);
   });
 
+  test("is the owner's to give, behind the end of it", () => {
+    const fixture = new Fixture("from backend");
+    fixture.read(firstPart);
+    fixture.pipe.finish();
+    fixture.read(ping, lastPart, text("late"), ping);
+    expect(fixture.written).toEqual(fixture.bytes(firstPart, ping, lastPart));
+    expect(fixture.told).toEqual(["finished"]);
+    fixture.pipe.close(fixture.bytes(close));
+    expect(fixture.written).toEqual(fixture.bytes(firstPart, ping, lastPart, close));
+    expect(fixture.told).toEqual(["finished", "close sent"]);
+  });
+
   test("goes out at once between messages", () => {
     const fixture = new Fixture("from backend");
     fixture.read(text("whole"));
-    fixture.pipe.close(goodbye, "message");
+    closeBehindMessage(fixture);
     expect(fixture.written).toEqual(fixture.bytes(text("whole"), close));
   });
 
@@ -444,7 +468,7 @@ describe("a Close of ours that waits for the end of the message in flight", () =
     const fixture = new Fixture("from backend");
     fixture.read(firstPart);
     fixture.pipe.notify(Buffer.from(encodeFrame(text("notice"))));
-    fixture.pipe.close(goodbye, "message");
+    closeBehindMessage(fixture);
     fixture.read(lastPart);
     expect(fixture.written).toEqual(fixture.bytes(firstPart, lastPart, text("notice"), close));
   });
@@ -460,7 +484,7 @@ describe("a Close of ours that waits for the end of the message in flight", () =
     for (let size = 1; size < 40; size += 1) {
       const { fixture, pongs } = pinging(2);
       fixture.read(firstPart);
-      fixture.pipe.close(fixture.bytes(close), "message");
+      closeBehindMessage(fixture);
       const rest = fixture.bytes(ping, ...pongs, lastPart, text("late"));
       for (let at = 0; at < rest.length; at += size) fixture.pipe.onData(rest.subarray(at, at + size));
       expect(fixture.written).toEqual(fixture.bytes(firstPart, ping, lastPart, close));
@@ -482,8 +506,14 @@ describe("a Close of ours that waits for the end of the message in flight", () =
       const fixture = new Fixture("from client");
       fixture.limit({ messages: oneMessageAMinute(onExceed) });
       fixture.read(text("a"), firstPart);
-      fixture.pipe.close(fixture.bytes(close), "message");
+      closeBehindMessage(fixture);
       expect(fixture.written).toEqual(fixture.bytes(text("a"), close));
     }
   });
 });
+
+/** A Close of ours, behind the message in flight. */
+function closeBehindMessage(fixture: Fixture): void {
+  if (fixture.pipe.isInMessage(0)) fixture.pipe.finish();
+  fixture.pipe.close(fixture.bytes(close));
+}
