@@ -92,8 +92,8 @@ export class SpawnedWeir {
   }
 
   /** How it ended, once it has and all of its output is read. */
-  exited(deadlineMs = 10_000): Promise<Exit> {
-    return within(() => `the exit of Weir: ${this.#describe()}`, this.#exited, { deadlineMs });
+  exited(): Promise<Exit> {
+    return within(() => `the exit of Weir: ${this.#describe()}`, this.#exited);
   }
 
   /** Resolves when as many listeners are printed; rejects when Weir ends before. */

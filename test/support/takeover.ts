@@ -177,6 +177,7 @@ export class ConnectStream {
 
   constructor(url: string, clients: number) {
     this.#done = Promise.all(Array.from({ length: clients }, () => this.#connect(url)));
+    onCleanup("a stream of connects", () => this.stop());
   }
 
   async stop(): Promise<void> {

@@ -3,7 +3,8 @@
 import { setTimeout as delay } from "node:timers/promises";
 import { inspect } from "node:util";
 
-const defaultDeadlineMs = 10_000;
+/** Tells a hang from a slow machine, which may well be ten times as slow as an idle one. */
+const defaultDeadlineMs = 25_000;
 const pollEveryMs = 10;
 
 interface WaitOptions {
