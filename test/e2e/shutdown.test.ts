@@ -76,7 +76,7 @@ test("with the defaults a few clients are gone within Docker's 10 s, be it that 
   weir.signal("SIGTERM");
   for (const client of clients) expect(await client.closed()).toEqual(goodbye);
   expect(await connection.nextClose()).toEqual(goodbye);
-  expect(await weir.exited()).toEqual({ code: 0, signal: null });
+  expect(await weir.exited({ deadlineMs: 10_000 })).toEqual({ code: 0, signal: null });
 });
 
 test("a backend that hangs in its closing handshake holds nobody up", async () => {

@@ -10,7 +10,7 @@ import { parse } from "yaml";
 
 import { onCleanup, temporaryFolder } from "./cleanup.ts";
 import { toWebSocketUrl } from "./start-weir.ts";
-import { until, within } from "./until.ts";
+import { type WaitOptions, until, within } from "./until.ts";
 
 const mainFile = fileURLToPath(new URL("../../src/main.ts", import.meta.url));
 
@@ -92,8 +92,8 @@ export class SpawnedWeir {
   }
 
   /** How it ended, once it has and all of its output is read. */
-  exited(): Promise<Exit> {
-    return within(() => `the exit of Weir: ${this.#describe()}`, this.#exited);
+  exited(options: WaitOptions = {}): Promise<Exit> {
+    return within(() => `the exit of Weir: ${this.#describe()}`, this.#exited, options);
   }
 
   /** Resolves when as many listeners are printed; rejects when Weir ends before. */

@@ -7,7 +7,7 @@ import { inspect } from "node:util";
 const defaultDeadlineMs = 25_000;
 const pollEveryMs = 10;
 
-interface WaitOptions {
+export interface WaitOptions {
   readonly deadlineMs?: number;
 }
 
