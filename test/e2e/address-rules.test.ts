@@ -1,6 +1,6 @@
 // Who is let in by its address: allow and deny of listeners and routes, limits of one address, the health path;
 // and the ways around them.
-import { describe, expect, test } from "vitest";
+import { afterEach, describe, expect, test, vi } from "vitest";
 
 import { buildProxyHeader } from "../../src/proxy-protocol.ts";
 import { temporaryFolder } from "../support/cleanup.ts";
@@ -254,10 +254,12 @@ describe("limits.perAddress", () => {
 });
 
 describe("healthPath", () => {
+  afterEach(() => void vi.restoreAllMocks());
+
   test("answers like /readyz to whoever asks, and 503 while Weir drains", async () => {
     const { httpUrl, url, weir, backend } = await start(
       { healthPath: "/weir-health", deny: ["loopback"] },
-      { shutdown: { readyDelay: "10s", timeout: "1s" }, timeouts: { ping: "off", close: "100ms" } },
+      { shutdown: { readyDelay: "1m", timeout: "2m" } },
     );
     const health = (path: string) => ask(`${httpUrl}${path}`);
     const ready = await health("/weir-health");
@@ -273,6 +275,8 @@ describe("healthPath", () => {
     const drained = weir.drain();
     const draining = await health("/weir-health");
     expect([draining.status, draining.body.toString()]).toEqual([503, "not ready\n"]);
+    const now = performance.now.bind(performance);
+    vi.spyOn(performance, "now").mockImplementation(() => now() + 61_000);
     await drained;
     expect(backend.requests).toEqual([]);
   });

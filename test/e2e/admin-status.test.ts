@@ -4,7 +4,7 @@ import { expect, test } from "vitest";
 import type { Status } from "../../src/admin/status.ts";
 import { startEchoBackend } from "../support/echo-backend.ts";
 import { ask } from "../support/http-client.ts";
-import { startInFrontOf } from "../support/start-in-front.ts";
+import { reloadInFrontOf, startInFrontOf } from "../support/start-in-front.ts";
 import { until } from "../support/until.ts";
 import { expectRefusal, openClient } from "../support/ws-client.ts";
 
@@ -83,7 +83,10 @@ test("counts messages, bytes, limited messages and refusals, in all and per seco
   expect(status.totals.bytes).toEqual({ clientToBackend: 18, backendToClient: 10 });
   expect(status.totals.limited).toEqual({ delay: 0, drop: 1, close: 0, log: 0 });
   expect(status.upgrades).toEqual({ accepted: 1, refused: 1 });
-  await until("a sample holds the messages", async () => {
+  await reloadInFrontOf(weir, backend.url, { config: { tiers: { all: { default: true } } } });
+  await until("a sample holds messages", async () => {
+    // A sample is replaced by the next: as long as none was seen, there are messages for that one.
+    await client.ask("one more");
     const { perSecond } = await statusOf(weir.adminUrl);
     return perSecond.messages.backendToClient > 0 && perSecond.bytes.clientToBackend > 0;
   });

@@ -28,10 +28,12 @@ function tapUrl({ adminUrl }: StartedWeir, query: string): string {
   return `${toWebSocketUrl(adminUrl)}/api/tap?${query}`;
 }
 
-/** The tap, once Weir counts so many. */
+/** The tap, once Weir counts so many, and the threads with connections have it. */
 async function openTap(weir: StartedWeir, query: string, listeners = 1): Promise<WsClient> {
   const tap = await openClient(tapUrl(weir, query));
   await untilEqual("listeners of taps", listeners, () => listenersOf(weir));
+  // They are asked behind the order to tap.
+  await ask(`${weir.adminUrl}/api/connections`);
   return tap;
 }
 

@@ -1,5 +1,5 @@
 // The verdict on the whole: seen in the status, the log, the metrics, and by who is told over a webhook.
-import { describe, expect, test } from "vitest";
+import { afterEach, describe, expect, test, vi } from "vitest";
 
 import { Webhook } from "../../src/control-plane/alerts/webhook.ts";
 import { onCleanup } from "../support/cleanup.ts";
@@ -16,7 +16,8 @@ describe("the verdict on the whole", () => {
     const receiver = await startWebhookReceiver(204);
     const backend = await startEchoBackend();
     const weir = await startInFrontOf(backend.url, {
-      config: { limits: { maxConnections: 1 }, alerts: { webhook: receiver.url } },
+      // The machine may be as slow as it likes.
+      config: { limits: { maxConnections: 1 }, alerts: { webhook: receiver.url, eventLoopDelay: "off" } },
     });
     const status = async () => (await fetch(`${weir.adminUrl}/api/status`)).json() as Promise<object>;
     expect(await status()).toMatchObject({ health: { verdict: "ok", reasons: [] } });
@@ -80,7 +81,9 @@ describe("the verdict on the whole", () => {
 });
 
 describe("a webhook", () => {
-  const quick = { timeoutMs: 200, retryDelaysMs: [1, 1, 1] };
+  const quick = { retryDelaysMs: [1, 1, 1] };
+
+  afterEach(() => void vi.restoreAllMocks());
 
   function webhookTo(url: string, options: object = {}): { webhook: Webhook; logged: unknown[][] } {
     const logged: unknown[][] = [];
@@ -93,8 +96,11 @@ describe("a webhook", () => {
   test("is tried again after errors, timeouts and resets, and what follows waits its turn", async () => {
     const receiver = await startWebhookReceiver(503, "hang", "reset", 200);
     const { webhook, logged } = webhookTo(receiver.url);
+    const tries = holdTimeouts();
     webhook.post({ n: 1 });
     webhook.post({ n: 2 });
+    await receiver.post(1);
+    tries[1]?.end();
     await receiver.post(4);
     expect(receiver.posts.map(({ body }) => body)).toEqual([
       { n: 1 },
@@ -105,6 +111,7 @@ describe("a webhook", () => {
     ]);
     await until("both were taken", () => webhook.results.ok === 2);
     expect([webhook.results.failed, logged]).toEqual([0, []]);
+    expect(new Set(tries.map(({ ms }) => ms))).toEqual(new Set([5_000]));
   });
 
   test("that says no is not asked again", async () => {
@@ -128,8 +135,11 @@ describe("a webhook", () => {
 
   test("that hangs holds back no more than 32 changes, the newest", async () => {
     const receiver = await startWebhookReceiver("hang", 200);
-    const { webhook } = webhookTo(receiver.url, { timeoutMs: 500 });
+    const { webhook } = webhookTo(receiver.url);
+    const tries = holdTimeouts();
     for (let n = 0; n <= 100; n++) webhook.post({ n });
+    await receiver.post(0);
+    tries[0]?.end();
     await until("the last was posted", () =>
       receiver.posts.some(({ body }) => (body as { n: number }).n === 100),
     );
@@ -153,3 +163,14 @@ describe("a webhook", () => {
     expect(receiver.posts.map(({ body }) => body)).toEqual([{ n: 1 }, { n: 1 }, { n: 4 }]);
   });
 });
+
+/** The tries to come: the time that each has, however slow the machine is, and what ends it. */
+function holdTimeouts(): { readonly ms: number; readonly end: () => void }[] {
+  const tries: { readonly ms: number; readonly end: () => void }[] = [];
+  vi.spyOn(AbortSignal, "timeout").mockImplementation((ms) => {
+    const time = new AbortController();
+    tries.push({ ms, end: () => time.abort(new DOMException("it is over", "TimeoutError")) });
+    return time.signal;
+  });
+  return tries;
+}

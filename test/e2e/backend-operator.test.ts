@@ -32,7 +32,8 @@ describe("a backend that is drained by hand", () => {
     expect(answer.status).toBe(200);
     expect(await answer.json()).toMatchObject({ id: "a", state: "draining", up: true, connections: 0 });
     expect(await leaving?.closed()).toEqual({ code: 1012, reason: "backend draining" });
-    expect(backends[0]?.closes).toEqual([{ code: 1001, reason: "" }]);
+    expect(await backends[0]?.close(0)).toEqual({ code: 1001, reason: "" });
+    expect(backends[0]?.closes).toHaveLength(1);
     expect(await staying?.ask("still here")).toBe("still here");
     expect((await openClient(weir.url)).backendId).toBe("b");
     await untilMetric(weir.adminUrl, 1, "weir_backend_state", { backend: "a", state: "draining" });

@@ -25,15 +25,23 @@ async function startWithFewFiles(
 }
 
 /** Silent, or asking for something, none of whom leaves; no longer than until one finds no place. */
-async function crowd(target: string, first = ""): Promise<RawConnection[]> {
+async function crowd(
+  target: string,
+  begin: (connection: RawConnection) => Promise<unknown> = async () => {},
+): Promise<RawConnection[]> {
   const connections: RawConnection[] = [];
   for (let i = 0; i < 2 * OPEN_FILES; i += 1) {
     const connection = await connectRaw(target, { allowHalfOpen: true });
-    if (first !== "") await connection.write(first).catch(() => {});
+    await begin(connection);
     connections.push(connection);
   }
   await until("one that found no place", () => connections.some(({ peerState }) => peerState !== "open"));
   return connections;
+}
+
+/** Whether anybody reads it or not. */
+function sending(bytes: string): (connection: RawConnection) => Promise<void> {
+  return (connection) => connection.write(bytes).catch(() => {});
 }
 
 test("silent clients keep nobody out: those that have waited longest make room", async () => {
@@ -79,7 +87,11 @@ test("clients that keep a socket after their answer make room too", async () => 
     timeouts: { handshake: "10m", keepAlive: "10m" },
     pools: { chat: { backends: ["ws://127.0.0.1:1"], healthCheck: "off" } },
   });
-  const served = await crowd(weir.httpUrl, "GET /health HTTP/1.1\r\nHost: a\r\n\r\n");
+  // One after the other, so that the first is the one that has asked for nothing for longest.
+  const served = await crowd(weir.httpUrl, async (connection) => {
+    await connection.write("GET /health HTTP/1.1\r\nHost: a\r\n\r\n");
+    await connection.readHead();
+  });
   expect(served.at(0)?.peerState).not.toBe("open");
   expect(served.at(-1)?.peerState).toBe("open");
 });
@@ -115,7 +127,7 @@ test.for(["http", "close"])(
       pools: { chat: { backends: [backend.url], healthCheck: "off" } },
     });
     const early = await openClient(`${weir.url}/chat`);
-    await crowd(weir.httpUrl, upgradeRequest({ path: "/nowhere" }));
+    await crowd(weir.httpUrl, sending(upgradeRequest({ path: "/nowhere" })));
     const late = await openClient(`${weir.url}/chat`);
     expect([await early.ask("still there?"), await late.ask("me too")]).toEqual(["still there?", "me too"]);
   },
@@ -136,7 +148,7 @@ test("clients that take every file end nothing, and Weir serves on once they are
   });
   const early = await openClient(weir.url);
   const leaving = await openClient(weir.url);
-  const asking = await crowd(weir.httpUrl, "GET /mute HTTP/1.1\r\nHost: a\r\n\r\n");
+  const asking = await crowd(weir.httpUrl, sending("GET /mute HTTP/1.1\r\nHost: a\r\n\r\n"));
   expect(await early.ask("still there?")).toBe("still there?");
   // Longer than the intervals at which Weir looks at its backends and at itself.
   await weir.untilPrinted(/backend_timeout/);

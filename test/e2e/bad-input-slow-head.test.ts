@@ -8,16 +8,18 @@ import { startEchoBackend } from "../support/echo-backend.ts";
 import { connectRaw, upgradeRequest } from "../support/raw-client.ts";
 import type { RawConnection } from "../support/raw-connection.ts";
 import { readRefusal } from "../support/refusal.ts";
-import { startInFrontOf, timeouts } from "../support/start-in-front.ts";
+import { reloadInFrontOf, startInFrontOf, timeouts } from "../support/start-in-front.ts";
 import { untilEqual } from "../support/until.ts";
 
+/** Taken over once all that has to be in time is over. */
 const config = timeouts({ handshake: "200ms" });
 const tooSlow = { status: 408, code: "head_timeout" };
 
 test("a head that is not whole within timeouts.handshake is answered 408", async () => {
   const backend = await startEchoBackend();
-  const weir = await startInFrontOf(backend.url, { config });
+  const weir = await startInFrontOf(backend.url);
   const bystander = await openBystander(weir.url);
+  await reloadInFrontOf(weir, backend.url, { config });
   const silent = await connectRaw(weir.url);
   const stuck = await connectRaw(weir.url);
   await stuck.write("GET / HTTP/1.1\r\nHost: localhost\r\nUpgra");
@@ -36,11 +38,12 @@ test("a head that is not whole within timeouts.handshake is answered 408", async
 
 test("the second head on a socket has its own time", async () => {
   const backend = await startEchoBackend();
-  const weir = await startInFrontOf(backend.url, { config });
+  const weir = await startInFrontOf(backend.url);
   const connection = await connectRaw(weir.url);
   await connection.write("GET / HTTP/1.1\r\nHost: localhost\r\n\r\n");
   const head = await connection.readHead();
   await connection.readBytes(Number(head.header("content-length") ?? "1"));
+  await reloadInFrontOf(weir, backend.url, { config });
   await connection.write("GET / HTTP/1.1\r\nHo");
   expect(await readRefusal(connection)).toMatchObject(tooSlow);
 });

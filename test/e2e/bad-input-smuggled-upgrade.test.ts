@@ -40,7 +40,8 @@ test.for([
   ["no upgrade at all", "GET / HTTP/1.1\r\nHost: a\r\n\r\n"],
 ] as const)("a 101 to %s is answered 502, and its socket is closed", async ([, bytes]) => {
   const backend = await startScriptedBackend(async (connection) => {
-    await connection.readHead();
+    // The second request may be given up before it has come here whole.
+    if ((await connection.readHead().catch(() => null)) === null) return;
     const lines = ["Upgrade: websocket", "Connection: Upgrade", "Sec-WebSocket-Accept: x"];
     await connection.write(
       `HTTP/1.1 101 Switching Protocols\r\n${lines.join("\r\n")}\r\n\r\nHTTP/1.1 200 OK\r\n\r\n`,

@@ -80,7 +80,8 @@ describe("connections that race for the last slots, on four threads,", () => {
 });
 
 test("three thousand that race for one slot, four threads and no user or tier at all, get one", async () => {
-  const weir = await startRace({ limits: { maxConnections: 1 } });
+  const timeouts = { ping: "off", handshake: "60s" };
+  const weir = await startRace({ limits: { maxConnections: 1 }, config: { timeouts } });
   const racers = Array.from({ length: 3_000 }, async () => {
     const client = await connectRaw(weir.url);
     await client.write(upgradeRequest());
@@ -125,18 +126,20 @@ describe("a slot is given back", () => {
   });
 
   test.for([
-    ["is reset", resetAt("head"), "backend_failed"],
-    ["is answered 403", answer({ status: 403 }), "backend_refused"],
-    ["is not answered in time", neverAnswer(), "backend_timeout"],
-  ] as const)("after a dial that %s", async ([, script, result]) => {
+    ["is reset", resetAt("head"), "backend_failed", {}],
+    ["is answered 403", answer({ status: 403 }), "backend_refused", {}],
+    ["is not answered in time", neverAnswer(), "backend_timeout", { backendHandshake: "100ms" }],
+  ] as const)("after a dial that %s", async ([, script, result, timeouts]) => {
     const server = await startScriptedBackend([script, accept()]);
-    const config = { timeouts: { backendHandshake: "100ms" } };
+    const config = { timeouts };
     const weir = await startWeir(JSON.stringify(limitedConfig([server.url], { ...one, config })));
     const client = await connectRaw(weir.url);
     await client.write(asAnn);
     expect((await client.readHead()).status).toBeGreaterThanOrEqual(400);
     await untilMetric(weir.adminUrl, 1, "weir_upgrades_total", { result });
     await untilMetric(weir.adminUrl, 0, "weir_users");
+    // The one that accepts has all the time that it needs.
+    await weir.weir.reload(limitedConfig([server.url], one));
     await openRaw(weir.url, { lines: ["X-User-Id: ann"] });
     expect(await refusalOf(weir.url, asAnn)).toMatchObject({ code: "user_full" });
   });

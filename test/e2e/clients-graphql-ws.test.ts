@@ -102,6 +102,7 @@ describe("where operations are dropped", () => {
     const limitedTexts = textsOf("limited", 20);
     const answers = askAll(ann, limitedTexts);
     await untilMetric(weir.adminUrl, 17, limited, { action: "drop" });
+    await untilEqual("the number of answers", 3, () => answers.length);
     server.tell("still here");
     await untilEqual("the news", "still here", () => heard.at(-1));
     expect(answers).toEqual(limitedTexts.slice(0, 3));

@@ -1,7 +1,7 @@
 // Socket.IO through Weir, over WebSocket alone and with its long-polling beginnings.
 import { expect, test } from "vitest";
 
-import { scrape } from "../support/metrics.ts";
+import { scrape, untilMetric } from "../support/metrics.ts";
 import { ask, connectSocketIo, nameOf, startSocketIoServer, untilUpgraded } from "../support/socketio.ts";
 import { startWeir } from "../support/start-weir.ts";
 import { until } from "../support/until.ts";
@@ -43,9 +43,11 @@ test("Socket.IO begins with polling and upgrades to WebSocket", async () => {
   expect(await ask(socket, "who")).toBe("only");
   await untilUpgraded(socket);
   expect(await ask(socket, "echo", "after the upgrade")).toEqual(["after the upgrade"]);
-  const metrics = await scrape(adminUrl);
-  expect(metrics.sum("weir_upgrades_total", { result: "ok" })).toBe(1);
-  expect(metrics.sum("weir_http_requests_total", { pool: "chat", code: "200" })).toBeGreaterThan(1);
+  await untilMetric(adminUrl, 1, "weir_upgrades_total", { result: "ok" });
+  await until("the requests before are counted", async () => {
+    const metrics = await scrape(adminUrl);
+    return metrics.sum("weir_http_requests_total", { pool: "chat", code: "200" }) > 1;
+  });
 });
 
 test("Socket.IO stays with polling where it is told to", async () => {

@@ -6,6 +6,7 @@ import { type WebSocket, WebSocketServer } from "ws";
 
 import { onCleanup } from "../support/cleanup.ts";
 import { startEchoBackend } from "../support/echo-backend.ts";
+import { ownHost } from "../support/own-host.ts";
 import { relayYaml } from "../support/relay.ts";
 import { spawnWeir } from "../support/spawn-weir.ts";
 import { startWeir } from "../support/start-weir.ts";
@@ -107,13 +108,13 @@ describe("a ws client and a ws server", () => {
   });
 
   test("meet again when the backend that died is back; until then the client gets 502", async () => {
-    const backend = await startEchoBackend();
+    const backend = await startEchoBackend({ host: ownHost });
     const { url } = await startWeir(relayYaml([backend.url]));
     const client = await openClient(url);
     await backend.stop();
     expect(await client.closed()).toEqual({ code: 1012, reason: "backend lost" });
     expect((await expectRefusal(url)).status).toBe(502);
-    await startEchoBackend({ port: backend.port });
+    await startEchoBackend({ host: ownHost, port: backend.port });
     expect(await (await openClient(url)).ask("who")).toBe("echo");
   });
 });

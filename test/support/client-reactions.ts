@@ -9,6 +9,7 @@ import { io } from "socket.io-client";
 import { WebSocket as NodeWebSocket } from "ws";
 
 import { onCleanup } from "./cleanup.ts";
+import { dispose } from "./graphql-ws.ts";
 
 /** What a client has seen of the end of its first connection, and does then. */
 export interface Reaction {
@@ -156,7 +157,7 @@ export const graphqlClient: ReactingClient = {
         closed: (event) => (seen ??= event as CloseFacts),
       },
     });
-    onCleanup("a graphql-ws client", () => client.dispose());
+    onCleanup("a graphql-ws client", () => dispose(client));
     const giveUp = (): void => reaction.resolve(reactionOf(seen, "no"));
     client.subscribe({ query: "subscription { news }" }, { next: () => {}, error: giveUp, complete: giveUp });
     return { opened: () => opened.promise, reaction: reaction.promise };

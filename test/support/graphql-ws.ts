@@ -158,8 +158,13 @@ export function createGraphqlClient(
       pong: (received) => (record.pongsReceived += received ? 1 : 0),
     },
   });
-  onCleanup("a graphql-ws client", () => client.dispose());
+  onCleanup("a graphql-ws client", () => dispose(client));
   return { client, record };
+}
+
+/** Waits for a connection that is being made, which may come to nothing: that is an end as well. */
+export async function dispose(client: Client): Promise<void> {
+  await Promise.allSettled([client.dispose()]);
 }
 
 /** As `createGraphqlClient`; resolves once the connection is acknowledged. */

@@ -90,8 +90,12 @@ export class RawConnection {
     return all.subarray(0, count);
   }
 
-  readBytes(count: number): Promise<Buffer> {
-    return this.readUntil(`${count} bytes`, (all) => (all.length >= count ? count : undefined));
+  async readBytes(count: number): Promise<Buffer> {
+    const what = `${count} bytes`;
+    // Joined once they are there: at each chunk of many megabytes that would take long.
+    const isThere = () => this.#chunks.reduce((sum, { length }) => sum + length, 0) >= count;
+    await this.#watch(what, () => isThere() || undefined);
+    return this.readUntil(what, () => count);
   }
 
   /** The next HTTP head, empty line included; what follows it stays buffered. */
