@@ -156,6 +156,7 @@ describe("new connections above the pace", () => {
     const weir = await startPaced({ rate: "1/h", burst: 1 });
     for (const user of ["open", "waits-1", "waits-2"]) await weir.knock(user);
     await untilMetric(weir.adminUrl, 2, "weir_queue_length", queue);
+    await untilMetric(weir.adminUrl, 1, "weir_connections");
     await weir.weir.workers.kill(0);
     await untilMetric(weir.adminUrl, 0, "weir_queue_length", queue);
     await untilMetric(weir.adminUrl, 0, "weir_users");

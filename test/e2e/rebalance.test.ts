@@ -40,7 +40,7 @@ test("clients are told 1012 until each backend has its share, and come back to t
   );
   // 7.2 are 20 % above the fair share of 6.
   await until("the old one is down to its share", () => old.openConnections <= 8);
-  await until("they are back", () => old.openConnections + added.openConnections === CLIENTS);
+  await until("they are back", () => old.openConnections + back.length === CLIENTS);
   expect(goodbyes).toEqual(new Set(["1012 backend draining"]));
   // Affinity would have brought them to the backend of before.
   expect(new Set(back.map(({ backendId }) => backendId))).toEqual(new Set(["added"]));

@@ -7,6 +7,7 @@ import { describe, expect, test } from "vitest";
 import { makeCertificates, openssl } from "../support/certificates.ts";
 import { temporaryFolder } from "../support/cleanup.ts";
 import { type EchoBackend, startEchoBackend } from "../support/echo-backend.ts";
+import { scrape, untilMetric } from "../support/metrics.ts";
 import { isMissing } from "../support/requirement.ts";
 import { spawnMain, type SpawnedWeir } from "../support/spawn-weir.ts";
 import { until } from "../support/until.ts";
@@ -85,11 +86,16 @@ function countOf({ stdout }: SpawnedWeir, message: string): number {
   return stdout.split(message).length - 1;
 }
 
-/** The backends that so many new connections come to, as each of them answers; they are all open at once. */
+/**
+ * The backends that so many new connections come to, as each of them answers; they are all open at once. Those
+ * that come next find none of them counted.
+ */
 async function served(weir: SpawnedWeir, connections: number): Promise<string[]> {
+  const before = (await scrape(weir.adminUrl)).sum("weir_connections");
   const clients = await Promise.all(Array.from({ length: connections }, () => openClient(weir.url)));
   const ids = await Promise.all(clients.map((client) => client.ask("who")));
   await Promise.all(clients.map((client) => client.close()));
+  await untilMetric(weir.adminUrl, before, "weir_connections");
   return ids.toSorted((a, b) => a.localeCompare(b));
 }
 
@@ -284,7 +290,7 @@ test("a secret in a file of its own is taken over, and printed nowhere", async (
   const more = 'routes: [{ pool: chat, headers: { set: { x-secret: "${file:secret}" } } }]';
   const { weir, folder } = await spawnOn(configOf([first], { more }), { secret: "hunter1\n" });
   await served(weir, 1);
-  await writeFile(join(folder, "secret"), "hunter2\n");
+  await writeAside(join(folder, "secret"), "hunter2\n");
   await untilReloaded(weir, 1);
   await served(weir, 1);
   expect(first.upgrades.map(({ headers }) => headers["x-secret"])).toEqual(["hunter1", "hunter2"]);

@@ -42,22 +42,22 @@ const WAYS: readonly [how: string, scheme: "http" | "https", fail: Failing | nul
 
 /** `http://host`, where everything fails in this way. */
 async function startFailing(scheme: string, fail: Failing | null): Promise<string> {
+  // The system gives this port to nobody who asks for any.
+  if (fail === null) return `${scheme}://127.0.0.1:2`;
   const sockets = new Set<Socket>();
   const server = createServer((socket) => {
     sockets.add(socket);
     socket.on("error", () => {});
-    socket.once("data", () => fail?.(socket));
+    socket.once("data", () => fail(socket));
   });
   server.listen(0, "127.0.0.1");
   await once(server, "listening");
   const address = server.address();
   const port = typeof address === "object" ? address?.port : 0;
-  const stop = (): void => {
+  onCleanup("the failing service", () => {
     server.close();
     for (const socket of sockets) socket.destroy();
-  };
-  if (fail === null) stop();
-  else onCleanup("the failing service", stop);
+  });
   return `${scheme}://127.0.0.1:${port}`;
 }
 

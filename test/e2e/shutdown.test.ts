@@ -1,7 +1,8 @@
 // The planned end: SIGTERM or SIGINT says goodbye to everyone, waits for the answers, and exits 0.
 import { get } from "node:http";
-import { describe, expect, test } from "vitest";
+import { describe, expect, test, vi } from "vitest";
 
+import { onCleanup } from "../support/cleanup.ts";
 import { startEchoBackend } from "../support/echo-backend.ts";
 import { opcodes } from "../support/frames.ts";
 import { scrape } from "../support/metrics.ts";
@@ -11,7 +12,7 @@ import { relayYaml, startRelay } from "../support/relay.ts";
 import { accept, acceptUpgrade, startScriptedBackend } from "../support/scripted-backend.ts";
 import { type SpawnedWeir, spawnWeir } from "../support/spawn-weir.ts";
 import { startWeir } from "../support/start-weir.ts";
-import { until } from "../support/until.ts";
+import { until, untilEqual } from "../support/until.ts";
 import { openClient } from "../support/ws-client.ts";
 
 const { text, binary } = opcodes;
@@ -33,6 +34,7 @@ describe.for(["SIGTERM", "SIGINT"] as const)("%s", (signal) => {
     for (const client of clients) expect(await client.closed()).toEqual(goodbye);
     expect(await weir.exited()).toEqual({ code: 0, signal: null });
     for (const { closes } of backends) {
+      await untilEqual("ends that the backend has seen", 10, () => closes.length);
       expect(closes).toEqual(Array.from({ length: 10 }, () => ({ code: 1001, reason: "" })));
     }
     const lines = weir.stdout.split("\n").filter((line) => line.includes('"connection closed"'));
@@ -263,6 +265,9 @@ describe("while draining", () => {
 
 test("closing twice is closing once", async () => {
   const relay = await startRelay();
+  // A drain that takes long says so again and again.
+  vi.useFakeTimers({ toFake: ["setInterval"] });
+  onCleanup("the intervals", () => void vi.useRealTimers());
   await Promise.all([relay.weir.close(), relay.weir.close()]);
   await relay.weir.close();
   expect(relay.log.entries.filter(({ message }) => message === "draining")).toHaveLength(1);

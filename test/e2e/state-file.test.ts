@@ -62,7 +62,7 @@ describe("a restart", () => {
     await client.close(1000);
     await stop(first);
     const second = await start();
-    expect(second.stdout).toMatch(/"affinity":6,"msg":"state restored"/);
+    await second.untilPrinted(/"affinity":6,"msg":"state restored"/);
     // Others come first, so that chance alone would send them elsewhere.
     expect(await backendOf(second, "flo")).toBe(client.backendId);
     const after: string[] = [];
@@ -103,13 +103,13 @@ describe("a file that cannot be", () => {
     const { folder, file, start } = await setUp();
     await writeFile(file, "something else\n");
     const first = await start();
-    expect(first.stdout).toMatch(/"level":"warn".*no state to restore/);
+    await first.untilPrinted(/"level":"warn".*no state to restore/);
     await backendOf(first, "ann");
     await stop(first);
     expect((await readdir(folder)).toSorted()).toEqual(["state.json", "state.json.unreadable"]);
     expect(JSON.parse(await readFile(file, "utf8"))).toMatchObject({ weir: "state", version: 1 });
     const second = await start();
-    expect(second.stdout).toMatch(/"affinity":1,"msg":"state restored"/);
+    await second.untilPrinted(/"affinity":1,"msg":"state restored"/);
   });
 
   test("written is logged, and the drain goes on", async () => {

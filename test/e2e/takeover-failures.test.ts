@@ -197,7 +197,7 @@ describe("where there is nobody to take over from, it starts as ever", () => {
     const { pidFile, spawn } = await setUpTakeover();
     const weir = await spawn({}, ["--takeover"]);
     await weir.untilListening(1);
-    expect(weir.stdout).toContain("nobody to take over from");
+    await weir.untilPrinted(/nobody to take over from/);
     expect(await pidIn(pidFile)).toBe(weir.process.pid);
     await openAs(weir, "ann");
   });
@@ -210,7 +210,7 @@ describe("where there is nobody to take over from, it starts as ever", () => {
     expect([await pidIn(pidFile), existsSync(`${pidFile}.sock`)]).toEqual([crashed.process.pid, true]);
     const weir = await spawn({}, ["--takeover"]);
     await weir.untilListening(1);
-    expect(weir.stdout).toContain(`no Weir with pid ${crashed.process.pid} answers`);
+    await weir.untilPrinted(new RegExp(`no Weir with pid ${crashed.process.pid} answers`));
     expect(await pidIn(pidFile)).toBe(weir.process.pid);
   });
 

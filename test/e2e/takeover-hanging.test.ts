@@ -32,6 +32,7 @@ async function hangInTakeover(): Promise<Hanging> {
   const { port } = new URL(old.adminUrl);
   const env = { NODE_OPTIONS: `--import=${stopsItself.href}`, WEIR_TEST_STOPS_AT: port };
   const young = await setup.spawn(addressesOf(old), ["--takeover"], env);
+  await old.untilPrinted(/another process takes over/);
   await old.untilPrinted(/the process that is taking over hangs/);
   await old.untilPrinted(/given up; this one goes on/);
   expect(young.hasExited).toBe(false);

@@ -8,7 +8,6 @@ import { describe, expect, test } from "vitest";
 import { ask } from "../support/http-client.ts";
 import { connectRaw, openRaw, upgradeRequest } from "../support/raw-client.ts";
 import { ConnectStream, openAs, pidIn, playOldWeir, setUpTakeover } from "../support/takeover.ts";
-import { until } from "../support/until.ts";
 import { expectRefusal } from "../support/ws-client.ts";
 
 const goodbye = { code: 1001, reason: "server shutting down" };
@@ -143,8 +142,8 @@ describe("the new process", () => {
 
   test("has a client that comes meanwhile wait, and judges it by that state", async () => {
     const { pidFile, start, spawn } = await setUpTakeover();
-    // For its port only: nobody serves there when the other one comes.
-    const other = await start({ pidFile: "off" });
+    // For its port only: nobody serves there when the other one comes, nor is anybody given it meanwhile.
+    const other = await start({ pidFile: "off", listeners: ["127.0.0.77:0"] });
     const { host } = new URL(other.httpUrl);
     other.signal("SIGTERM");
     await other.exited();
@@ -188,10 +187,11 @@ test("a client that the old process had accepted is served by it, also when its 
   const { start, takeOver } = await setUpTakeover();
   const old = await start();
   const late = await connectRaw(old.url);
-  const young = await takeOver(old);
-  await until("the old one has stopped to accept", () => old.stdout.includes("taken over"));
+  const takenOver = takeOver(old);
+  // From here on it has two seconds.
+  await old.untilPrinted(/taken over/);
   await late.write(upgradeRequest());
   expect((await late.readHead()).status).toBe(101);
   expect(await late.nextClose()).toEqual(goodbye);
-  await openAs(young, "ann");
+  await openAs(await takenOver, "ann");
 });

@@ -161,7 +161,7 @@ describe.skipIf(isMissing(openssl))("a listener with TLS", () => {
   test("cuts a handshake that is not over within timeouts.handshake, be it silent or slow", async () => {
     const certificates = await makeCertificates();
     const weir = await startTls([certificates], {
-      config: { timeouts: { ping: "off", handshake: "300ms" } },
+      config: { timeouts: { ping: "off", handshake: "1s" } },
     });
     const { port } = new URL(weir.httpUrl);
     const slow = connectTcp(Number(port), "127.0.0.1");

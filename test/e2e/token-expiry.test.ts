@@ -5,12 +5,14 @@ import { startLimited, type Limited } from "../support/limited.ts";
 import { untilMetric } from "../support/metrics.ts";
 import { DEFAULT_SECRET, inSeconds, signToken } from "../support/tokens.ts";
 
+/** Connections are looked at within every timeout; this one ends none whose peers read. */
+const oftenLookedAt = { slowConsumer: "3s" };
+
 const ids = { user: [{ jwt: "sub" }], tier: [] };
 
 function startClosing(jwt: Readonly<Record<string, unknown>>, route = {}): Promise<Limited> {
   const identity = { ...ids, jwt: { secret: DEFAULT_SECRET, ...jwt } };
-  // A connection is looked at this often.
-  const timeouts = { ping: "off", close: "60s", idle: "3s" };
+  const timeouts = { ping: "off", close: "60s", ...oftenLookedAt };
   return startLimited({ config: { identity, timeouts }, route });
 }
 
@@ -71,7 +73,7 @@ test("closeCodes of the route gives it another code, and a reload turns it on fo
   const { client } = await weir.open("ann", until(exp));
   const { config } = weir.weir;
   const jwt = { secret: DEFAULT_SECRET, leeway: "0s" };
-  const timeouts = { ping: "off", close: "60s", idle: "3s" };
+  const timeouts = { ping: "off", close: "60s", ...oftenLookedAt };
   await weir.reload({ config: { identity: { ...ids, jwt: { ...jwt, closeOnExpiry: true } }, timeouts } });
   expect(config.identity.jwt?.closeOnExpiry).toBe(false);
   expect(await client.nextClose()).toEqual({ code: 4401, reason: "token expired" });

@@ -13,7 +13,6 @@ import { refusalOf } from "../support/refusal.ts";
 import { spawnWeir } from "../support/spawn-weir.ts";
 import { reloadInFrontOf, startInFrontOf } from "../support/start-in-front.ts";
 import { ecKeys, edKeys, jwkOf, type KeyPair, rsaKeys, signToken } from "../support/tokens.ts";
-import { until } from "../support/until.ts";
 
 function tokenOf({ privateKey }: KeyPair, algorithm: "EdDSA" | "RS256" | "ES256", kid?: string): string {
   return signToken(
@@ -52,10 +51,9 @@ describe("a key file", () => {
     expect(await outcome(weir.url, tokenOf(after, "RS256"))).toBe("unauthorized");
     await writeFile(`${file}.new`, after.publicPem);
     await rename(`${file}.new`, file);
-    await until(
-      "the new key counts",
-      async () => (await outcome(weir.url, tokenOf(after, "RS256"))) === "101",
-    );
+    // Then each thread has it.
+    await weir.untilPrinted(/configuration reloaded/);
+    expect(await outcome(weir.url, tokenOf(after, "RS256"))).toBe("101");
     expect(await outcome(weir.url, tokenOf(before, "EdDSA"))).toBe("unauthorized");
   });
 

@@ -73,6 +73,8 @@ test("many clients that leave at once leave no slot taken", async () => {
   const connections = await Promise.all(Array.from({ length: 50 }, () => connectRaw(weir.url)));
   await Promise.all(connections.map((connection) => connection.write(upgradeRequest())));
   await untilMetric(weir.adminUrl, 50, "weir_backend_connections");
+  // A slot is taken before its dial begins.
+  await backend.connection(49);
   for (const [i, connection] of connections.entries()) ways[i % ways.length]?.[1](connection);
   await untilMetric(weir.adminUrl, 0, "weir_backend_connections");
   await untilMetric(weir.adminUrl, 50, "weir_upgrades_total", { result: "client_gone" });

@@ -38,7 +38,8 @@ test("a backend that fails before the 101 is left for another", async () => {
   const echo = await startEchoBackend();
   const weir = await startInFrontOfEach(
     failing.map(({ url }) => [firstChoice(url), { id: "echo", url: echo.url }]),
-    { config: timeouts({ backendHandshake: "200ms" }) },
+    // Long enough for the other backend, however busy the machine is.
+    { config: timeouts({ backendHandshake: "1s" }) },
   );
   for (const [i, [what, , code]] of failures.entries()) {
     const pool = `case-${i}`;
@@ -110,7 +111,7 @@ describe("a retry", () => {
     const echo = await startEchoBackend();
     const weir = await startInFrontOf([firstChoice(failing.url), { url: echo.url }], {
       pool: { retryOn: ["connect", "timeout", 503].filter((each) => each !== cause) },
-      config: timeouts({ backendHandshake: "100ms" }),
+      config: timeouts({ backendHandshake: cause === "timeout" ? "100ms" : "60s" }),
     });
     expect((await expectRefusal(weir.url)).status).toBe(status);
     expect(echo.upgrades).toEqual([]);
