@@ -67,7 +67,7 @@ test("after thousands of connections of every kind of end no socket, timer, list
   expect(weir.stderr).not.toContain("MaxListenersExceededWarning");
   weir.signal("SIGTERM");
   expect(await weir.exited()).toEqual({ code: 0, signal: null });
-}, 90_000);
+}, 120_000);
 
 function portOf(url: string): number {
   return Number(new URL(url).port);

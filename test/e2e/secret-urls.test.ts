@@ -7,6 +7,7 @@ import { describe, expect, test } from "vitest";
 import { Webhook } from "../../src/control-plane/alerts/webhook.ts";
 import { onCleanup } from "../support/cleanup.ts";
 import { startEchoBackend } from "../support/echo-backend.ts";
+import { ownHost } from "../support/own-host.ts";
 import { connectRaw, upgradeRequest } from "../support/raw-client.ts";
 import { recordingLog } from "../support/recording-log.ts";
 import { startInFrontOf } from "../support/start-in-front.ts";
@@ -42,8 +43,7 @@ const WAYS: readonly [how: string, scheme: "http" | "https", fail: Failing | nul
 
 /** `http://host`, where everything fails in this way. */
 async function startFailing(scheme: string, fail: Failing | null): Promise<string> {
-  // The system gives this port to nobody who asks for any.
-  if (fail === null) return `${scheme}://127.0.0.1:2`;
+  if (fail === null) return `${scheme}://${ownHost}:2`;
   const sockets = new Set<Socket>();
   const server = createServer((socket) => {
     sockets.add(socket);

@@ -109,7 +109,7 @@ describe("a plain request in flight", () => {
   test("gets its whole answer, and its connection is closed behind it", async () => {
     const { weir, client, backend } = await requestInFlight(patient);
     weir.signal("SIGTERM");
-    await weir.untilPrinted(/"draining"/);
+    await untilNobodyListens(weir.httpUrl);
     await backend.write("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nfirst\r\n");
     const head = await client.readHead();
     expect(head.status).toBe(200);
@@ -126,7 +126,7 @@ describe("a plain request in flight", () => {
     expect((await client.readHead()).header("connection")).toBe("keep-alive");
     expect((await client.readBytes(5)).toString()).toBe("first");
     weir.signal("SIGTERM");
-    await weir.untilPrinted(/"draining"/);
+    await untilNobodyListens(weir.httpUrl);
     await backend.write("last");
     expect((await client.readToEnd()).toString()).toBe("last");
     expect(await weir.exited()).toEqual({ code: 0, signal: null });
@@ -137,7 +137,7 @@ describe("a plain request in flight", () => {
     await client.write(plainRequest);
     await (await server.connection(1)).readHead();
     weir.signal("SIGTERM");
-    await weir.untilPrinted(/"draining"/);
+    await untilNobodyListens(weir.httpUrl);
     await backend.write("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok");
     expect((await client.readHead()).header("connection")).toBe("close");
     expect((await client.readToEnd()).toString()).toBe("ok");
@@ -223,12 +223,7 @@ describe("while draining", () => {
     const backend = await server.connection(0);
     await backend.untilReceivedBytes(1);
     const drained = weir.weir.drain();
-    await weir.log.entry("draining", ({ message }) => message === "draining");
-    await until("the listener is closed", async () => {
-      const connection = await connectRaw(weir.url).catch(() => null);
-      connection?.socket.destroy();
-      return connection === null;
-    });
+    await untilNobodyListens(weir.url);
     accepting.resolve();
     expect((await client.readHead()).status).toBe(101);
     expect(await client.nextClose()).toEqual(goodbye);
@@ -289,6 +284,15 @@ async function requestInFlight(yaml: string): Promise<RequestInFlight> {
   const backend = await server.connection(0);
   await backend.readHead();
   return { weir, client, server, backend };
+}
+
+/** The log tells of a drain before the thread has heard of it: it has once its listener is closed. */
+async function untilNobodyListens(url: string): Promise<void> {
+  await until("the listener is closed", async () => {
+    const connection = await connectRaw(url).catch(() => null);
+    connection?.socket.destroy();
+    return connection === null;
+  });
 }
 
 function statusOf(url: string): Promise<number> {

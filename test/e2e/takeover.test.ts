@@ -6,6 +6,7 @@ import { join } from "node:path";
 import { describe, expect, test } from "vitest";
 
 import { ask } from "../support/http-client.ts";
+import { ownHost } from "../support/own-host.ts";
 import { connectRaw, openRaw, upgradeRequest } from "../support/raw-client.ts";
 import { ConnectStream, openAs, pidIn, playOldWeir, setUpTakeover } from "../support/takeover.ts";
 import { expectRefusal } from "../support/ws-client.ts";
@@ -142,8 +143,8 @@ describe("the new process", () => {
 
   test("has a client that comes meanwhile wait, and judges it by that state", async () => {
     const { pidFile, start, spawn } = await setUpTakeover();
-    // For its port only: nobody serves there when the other one comes, nor is anybody given it meanwhile.
-    const other = await start({ pidFile: "off", listeners: ["127.0.0.77:0"] });
+    // For its port only: nobody serves there when the other one comes.
+    const other = await start({ pidFile: "off", listeners: [`${ownHost}:0`] });
     const { host } = new URL(other.httpUrl);
     other.signal("SIGTERM");
     await other.exited();

@@ -8,6 +8,7 @@ import { describe, expect, test } from "vitest";
 
 import { onCleanup, temporaryFolder } from "../support/cleanup.ts";
 import { startEchoBackend } from "../support/echo-backend.ts";
+import { ownHost } from "../support/own-host.ts";
 import { openRaw, upgradeRequest } from "../support/raw-client.ts";
 import { refusalOf } from "../support/refusal.ts";
 import { spawnWeir } from "../support/spawn-weir.ts";
@@ -94,7 +95,7 @@ async function startKeyServer(keys: unknown[]): Promise<KeyServer> {
     state.requests += 1;
     response.end(JSON.stringify({ keys: state.keys }));
   });
-  server.listen(0, "127.0.0.1");
+  server.listen(0, ownHost);
   await once(server, "listening");
   const address = server.address();
   const port = typeof address === "object" && address !== null ? address.port : 0;
@@ -102,7 +103,7 @@ async function startKeyServer(keys: unknown[]): Promise<KeyServer> {
     server.closeAllConnections();
     if (server.listening) await new Promise((resolve) => server.close(resolve));
   };
-  const state = { url: `http://127.0.0.1:${port}/jwks?secret=hush`, requests: 0, keys, close };
+  const state = { url: `http://${ownHost}:${port}/jwks?secret=hush`, requests: 0, keys, close };
   onCleanup("the key server", close);
   return state;
 }

@@ -6,7 +6,7 @@ import { until } from "./until.ts";
 const preloaded = new URL("../../bench/load/resources.ts", import.meta.url);
 
 /** As long as it takes a starved machine to collect the garbage of all threads a few times. */
-const deadlineMs = 20_000;
+const deadlineMs = 40_000;
 
 /** The environment of a process that tells, with so many threads beside the main one. */
 export function tellingResources(threads: number): Record<string, string> {

@@ -72,7 +72,7 @@ export async function connectSocketIo(
 
 /** What the server answers. */
 export function ask(socket: Socket, event: string, ...values: unknown[]): Promise<unknown> {
-  return socket.timeout(5_000).emitWithAck(event, ...values);
+  return socket.timeout(20_000).emitWithAck(event, ...values);
 }
 
 export async function nameOf(socket: Socket): Promise<string> {
