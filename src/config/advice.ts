@@ -8,10 +8,14 @@ import type { Config } from "./schema.ts";
 /** The size of the shortest hash of the HS algorithms. */
 const MIN_SECRET_BYTES = 32;
 
+/** Guesses are late by half a second each, so this takes years where the characters are chosen at random. */
+const MIN_TOKEN_LENGTH = 8;
+
 /** What is worth a warning in a configuration without errors. */
 export function adviseOn(config: Config): Finding[] {
   return [
     ...adviseOnIdentity(config),
+    ...adviseOnAdmin(config),
     ...adviseOnShutdown(config),
     ...adviseOnRoutes(config),
     ...adviseOnPools(config),
@@ -33,6 +37,13 @@ function adviseOnIdentity(config: Config): Finding[] {
     findings.push(...forgeable("tier", tier, message));
   }
   return [...findings, ...adviseOnSecret(config), ...adviseOnCookies(config)];
+}
+
+function adviseOnAdmin({ admin }: Config): Finding[] {
+  const token = admin?.token ?? null;
+  if (token === null || token.length >= MIN_TOKEN_LENGTH) return [];
+  const message = `has fewer than ${MIN_TOKEN_LENGTH} characters: it can be guessed`;
+  return [{ path: ["admin", "token"], message }];
 }
 
 /** A browser sends the cookie with whatever page opens the WebSocket. */

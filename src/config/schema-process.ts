@@ -214,7 +214,7 @@ const admin = z.strictObject({
   bind: bindAddress
     .prefault(DEFAULT_ADMIN_BIND)
     .describe("Where the admin server listens. Changing it needs a restart."),
-  token: offOr(text("secret", 4096).min(8, { error: "has fewer than 8 characters" }))
+  token: offOr(text("secret", 4096))
     .prefault("off")
     .describe(
       'Bearer token that requests must carry; required to bind beyond loopback. Keep it out of the file: "${WEIR_TOKEN}".',

@@ -1,16 +1,16 @@
-// Warnings where a client can forge what a limit or a ban hangs on.
+// Warnings where a client can forge what a limit or a ban hangs on, or guess what it is known by.
 import { describe, expect, test } from "vitest";
 
 import { formatProblem, loadConfig } from "../../../src/config/load.ts";
 
-/** The warnings about `identity`, with lines 1 to 3 of the file given. */
+/** The warnings about `identity` and `admin`, with lines 1 to 3 of the file given. */
 function warningsOf(identity: string, more = ""): string[] {
   const text = `listeners: [":8080"]\npools: { chat: { backends: ["ws://a"] } }\n${identity}\n${more}`;
   const loaded = loadConfig({ text, file: "f", env: {} });
   expect(loaded.ok).toBe(true);
   return loaded.warnings
     .map((problem) => formatProblem(problem, "warning"))
-    .filter((warning) => warning.includes("identity"));
+    .filter((warning) => /identity|admin/.test(warning));
 }
 
 const BY_COOKIE = "identity: { user: [{ cookie: uid, unsigned: true }, ip] }";
@@ -73,6 +73,13 @@ test("a short secret of tokens is warned of, by its bytes and without its text",
   expect(warningsOf(identityOf("x".repeat(31)))).toEqual([warning]);
   expect(warningsOf(identityOf("x".repeat(32)))).toEqual([]);
   expect(warningsOf(identityOf("ü".repeat(16)))).toEqual([]);
+});
+
+test("a short token of the admin server is warned of, without its text", () => {
+  const warning = "f:3:17: warning: admin.token: has fewer than 8 characters: it can be guessed";
+  expect(warningsOf("admin: { token: s3cret }")).toEqual([warning]);
+  expect(warningsOf("admin: { token: s3cret-2 }")).toEqual([]);
+  expect(warningsOf("admin: off")).toEqual([]);
 });
 
 const warningOfCookie = (route: number) =>

@@ -118,7 +118,7 @@ describe("one key", () => {
     ["trustedProxies: loopback", '3:17: trustedProxies: "loopback" is not a list'],
     ["clientIpHeader: a b", '3:17: clientIpHeader: "a b" is not a header name'],
     ["reload: { maxRemoved: 120% }", '3:23: reload.maxRemoved: "120%" is above the maximum of 100%'],
-    ["admin: { token: short }", "3:17: admin.token: has fewer than 8 characters"],
+    ["admin: { token: '' }", "3:17: admin.token: is empty; leave the key out or write off"],
     [
       "admin: { hosts: ['a:80'] }",
       '3:18: admin.hosts[0]: "a:80" is not a host name (without scheme and port)',
@@ -238,7 +238,7 @@ describe("identity", () => {
 
 test("an error never repeats a secret", () => {
   const text =
-    'listeners: [":1"]\npools: { a: { backends: ["ws://me:hunter2@b"] } }\nadmin: { token: hunter2 }';
+    'listeners: [":1"]\npools: { a: { backends: ["ws://me:hunter2@b"] } }\nadmin: { token: "hunter2\\t" }';
   expect(errorsOf(text)).toHaveLength(2);
   expect(errorsOf(text).join("\n")).not.toContain("hunter2");
 });
