@@ -19,7 +19,7 @@ import {
   rateLimit,
   rateOr,
   text,
-  urlPath,
+  pathPattern,
   withBurst,
 } from "./schema-values.ts";
 
@@ -121,7 +121,7 @@ const match = z.strictObject({
     .describe(
       'Host of the request, without port and a dot at its end, any case; * is one label, e.g. "*.example.com". Left out: any.',
     ),
-  path: urlPath()
+  path: pathPattern()
     .optional()
     .describe("Path of the request, decoded; * is any characters, and /play/* is /play too. Left out: any."),
 });

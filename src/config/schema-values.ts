@@ -138,11 +138,20 @@ function isPrintable(text: string): boolean {
   return !/\p{Cc}/u.test(text);
 }
 
-/** Path of a request. */
+/** Path of a request, as it is sent. */
 export function urlPath() {
+  return pathOf(/^\/[^?#\s]*$/);
+}
+
+/** Pattern that decoded paths are held against: they can have spaces. */
+export function pathPattern() {
+  return pathOf(/^\/[^?#]*$/);
+}
+
+function pathOf(form: RegExp) {
   return z
     .string({ error: ({ input }) => `${describeValue(input)} is not a path like /chat` })
-    .regex(/^\/[^?#\s]*$/, {
+    .regex(form, {
       error: ({ input }) => `${describeValue(input)} is not a path: it begins with / and has no query`,
     })
     .refine(isPrintable, { error: "holds control characters" })

@@ -40,6 +40,7 @@ test("the first route that matches host and path wins; none is 404 no_route", as
     { match: { host: "*.*.example" }, pool: "labels" },
     { match: { path: "/any/*/end" }, pool: "middle" },
     { match: { path: "/exact" }, pool: "exact" },
+    { match: { path: "/two words/*" }, pool: "words" },
     { match: { path: "/*.json" }, pool: "suffix" },
     { match: { host: "[::1]" }, pool: "address" },
   ]);
@@ -51,6 +52,8 @@ test("the first route that matches host and path wins; none is 404 no_route", as
     ["game.example", "/play?x=1", "play"],
     ["game.example", "/player", "game"],
     ["game.example", "/PLAY/1", "game"],
+    ["words.test", "/two%20words/1", "words"],
+    ["words.test", "/two+words/1", "no_route"],
     ["GAME.Example", "/", "game"],
     ["game.example:8080", "/", "game"],
     ["chat.example", "/", "label"],
