@@ -278,6 +278,25 @@ describe("another answer", () => {
     expect(weir.backend.requests).toEqual([]);
   });
 
+  test.each([
+    [401, {}, "Bearer", "credentials are needed"],
+    [401, { "WWW-Authenticate": "Custom" }, "Custom", "credentials are needed"],
+    [403, { "Content-Type": "text/html" }, undefined, "these credentials are not let in"],
+  ])("of %i with %o and no body is Weir's own JSON", async (status, headers, challenge, message) => {
+    const service = await startAuthServer((response) => void response.writeHead(status, headers).end());
+    const weir = await startAsking(service.url);
+    const connection = await connectRaw(weir.url);
+    await connection.write(upgradeRequest());
+    const head = await connection.readHead();
+    expect([head.status, head.header("www-authenticate"), head.header("content-type")]).toEqual([
+      status,
+      challenge,
+      "application/json",
+    ]);
+    const body = JSON.parse((await connection.readToEnd()).toString());
+    expect(body).toEqual({ error: "unauthorized", message });
+  });
+
   test("with a body beyond 64 KiB has none", async () => {
     const service = await startAuthServer((response) => {
       response.writeHead(403, { "Content-Type": "text/plain" }).end("x".repeat(65_537));

@@ -134,7 +134,26 @@ function refusalBy({ status, headers, body }: ServiceAnswer): Refusal {
     body: body ?? Buffer.alloc(0),
   };
   if (status >= 500) return unavailable(reason, undefined, answer);
-  return new Refusal("unauthorized", { message: `the authentication service ${reason}`, answer });
+  const isSilent = status >= 400 && body?.length === 0;
+  return new Refusal("unauthorized", {
+    message: `the authentication service ${reason}`,
+    answer: isSilent ? worded(answer) : answer,
+  });
+}
+
+/** A refusal of which the service has said no more than the status, as clients know it from Weir. */
+function worded({ status, headers }: ForeignAnswer): ForeignAnswer {
+  const message = status === 401 ? "credentials are needed" : "these credentials are not let in";
+  return {
+    status,
+    headers: {
+      // RFC 9110 §15.5.2: a 401 says how to do better.
+      ...(status === 401 ? { "www-authenticate": "Bearer" } : {}),
+      ...headers,
+      "content-type": "application/json",
+    },
+    body: Buffer.from(JSON.stringify({ error: "unauthorized", message })),
+  };
 }
 
 /** What is wrong with the service is for the log: a client could only learn what stands behind Weir. */
