@@ -58,7 +58,7 @@ interface ReloaderOptions {
 /** A reading, as far as it decides what a reload may do. */
 type Judgeable =
   | Pick<Extract<Reading, { ok: false }>, "ok" | "errors">
-  | Pick<Extract<Reading, { ok: true }>, "ok" | "config" | "warnings" | "comparison">;
+  | Pick<Extract<Reading, { ok: true }>, "ok" | "config" | "warnings" | "comparison" | "fixedKeys">;
 
 /** A reload that has not begun; whoever asks for one until then gets this one's result. */
 interface NextReload {
@@ -185,7 +185,7 @@ export class Reloader {
   async #compare(weir: Reloadable, given: VeiledConfig): Promise<Judgeable> {
     try {
       const comparison = await this.#loader.compare({ given, running: weir.config });
-      return { ok: true, config: given.config, warnings: [], comparison };
+      return { ok: true, config: given.config, warnings: [], comparison, fixedKeys: new Map() };
     } catch (error) {
       return { ok: false, errors: [this.#problem(messageOf(error))] };
     }
@@ -196,7 +196,9 @@ export class Reloader {
     if (!reading.ok) return { ok: false, errors: reading.errors, held: [] };
     const { changes, fixedKeys } = reading.comparison;
     if (fixedKeys.length === 0) return { ok: true, changes, warnings: reading.warnings };
-    const errors = fixedKeys.map((path) => this.#problem("needs a restart", path));
+    const errors = fixedKeys.map(
+      (path) => reading.fixedKeys.get(path) ?? this.#problem("needs a restart", path),
+    );
     return { ok: false, errors, held: [] };
   }
 

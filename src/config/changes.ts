@@ -73,6 +73,12 @@ export function fixedKeysBetween(before: Config, after: Config): string[] {
   ];
 }
 
+/** The keys of a configuration that `fixedKeysBetween` may name. */
+export function fixedKeysOf({ listeners }: Config): KeyPath[] {
+  const binds = listeners.map((_, index) => ["listeners", index, "bind"]);
+  return [["listeners"], ...binds, ["threads"], ["admin", "bind"]];
+}
+
 interface Place {
   readonly path: KeyPath;
   /** The same for the schema, which knows the items of a list by 0. */

@@ -4,6 +4,7 @@ import { readFileSync } from "node:fs";
 import { dirname, resolve } from "node:path";
 import process from "node:process";
 import { adviseOn } from "./advice.ts";
+import { fixedKeysOf } from "./changes.ts";
 import { checkCertificates } from "./certificate-checks.ts";
 import { type BackendsLists, includeBackends } from "./backends-file.ts";
 import { checkConfig } from "./checks.ts";
@@ -28,6 +29,8 @@ export interface LoadedConfig {
   readonly warnings: readonly Problem[];
   /** Every file that it was made of, by absolute path: what a watch has to look at. */
   readonly files: Fingerprints;
+  /** Where the keys stand in the text that need a restart, by their paths. */
+  readonly fixedKeys: ReadonlyMap<string, Problem>;
 }
 
 export interface InvalidConfig {
@@ -86,7 +89,8 @@ const resolved = new WeakSet<object>();
  * @param directory what relative paths are relative to
  */
 export function parseConfig(value: unknown, directory = "."): LoadResult {
-  if (isResolved(value)) return { ok: true, config: value, warnings: [], files: new Map() };
+  if (isResolved(value))
+    return { ok: true, config: value, warnings: [], files: new Map(), fixedKeys: new Map() };
   const files = new SourceFiles(readText);
   const source = { value, file: null, directory, env: process.env, files };
   return build({ ...source, errors: [], reported: [], locate: unplaced });
@@ -131,7 +135,19 @@ function examineFiles(valid: {
   const errors = inOrder([...checkKeyFiles(config, read), ...found.errors].map(locate), raw.file);
   const warnings = inOrder([...valid.warnings, ...found.warnings.map(locate)], raw.file);
   const files = raw.files.fingerprints;
-  return errors.length > 0 ? { ok: false, errors, warnings, files } : { ok: true, config, warnings, files };
+  if (errors.length > 0) return { ok: false, errors, warnings, files };
+  return { ok: true, config, warnings, files, fixedKeys: placesOfFixedKeys(config, locate) };
+}
+
+function placesOfFixedKeys(config: Config, locate: RawConfig["locate"]): LoadedConfig["fixedKeys"] {
+  const places = new Map<string, Problem>();
+  for (const key of fixedKeysOf(config)) {
+    const { file, line, column, message } = locate({ path: key, message: "needs a restart" });
+    // In its short form, a listener stands in the place of its `bind`.
+    const path = formatPath(key);
+    if (line !== null) places.set(path, { file, line, column, path, message });
+  }
+  return places;
 }
 
 interface Examined {

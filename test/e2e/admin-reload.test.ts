@@ -95,7 +95,7 @@ describe("POST /api/reload", () => {
     await writeFile(file, configOf([a, b]).replace("127.0.0.1:0", "127.0.0.1:1"));
     expect(await reload(weir)).toMatchObject({
       status: 422,
-      body: { errors: [expect.stringMatching(/listeners\[0\]\.bind: needs a restart/)] },
+      body: { errors: [expect.stringMatching(/weir\.yaml:\d+:\d+: listeners\[0\]\.bind: needs a restart/)] },
     });
     await writeFile(file, "pools: {");
     expect(await reload(weir)).toMatchObject({

@@ -179,12 +179,12 @@ describe("nothing changes, and the error is logged with its place, for", () => {
     [
       "a new address",
       (text) => text.replace('"127.0.0.1:0"', '"127.0.0.2:0"'),
-      /: listeners\[0\]\.bind: needs a restart/,
+      /:\d+:\d+: listeners\[0\]\.bind: needs a restart/,
     ],
     [
       "another number of threads",
       (text) => text.replace("threads: 1", "threads: 2"),
-      /: threads: needs a restart/,
+      /:\d+:\d+: threads: needs a restart/,
     ],
   ];
   test.each(wrong)("%s", async (_what, change, printed) => {

@@ -165,8 +165,13 @@ describe("a reload that is asked for", () => {
     const running = await startBegun(yaml(2));
     running.write(yaml(2, "threads: 7").replace(":8080", ":8081"));
     expect(errorsOf(await running.reloader.reload())).toEqual([
-      `${running.file}: listeners[0].bind: needs a restart`,
-      `${running.file}: threads: needs a restart`,
+      `${running.file}:1:13: listeners[0].bind: needs a restart`,
+      `${running.file}:4:10: threads: needs a restart`,
+    ]);
+    running.write(`${yaml(2)}admin: { bind: "127.0.0.1:1" }`.replace('[":8080"]', '[":8080", ":2"]'));
+    expect(errorsOf(await running.reloader.reload())).toEqual([
+      `${running.file}:1:12: listeners: needs a restart`,
+      `${running.file}:5:16: admin.bind: needs a restart`,
     ]);
     expect(running.weir.applied).toEqual([]);
   });
@@ -244,7 +249,9 @@ describe("a dry run", () => {
     running.write("listeners: []");
     expect(errorsOf(await running.reloader.dryRun())).toHaveLength(2);
     running.write(yaml(2, "threads: 7"));
-    expect(errorsOf(await running.reloader.dryRun())).toEqual([`${running.file}: threads: needs a restart`]);
+    expect(errorsOf(await running.reloader.dryRun())).toEqual([
+      `${running.file}:4:10: threads: needs a restart`,
+    ]);
     running.write(yaml(2, MORE, "watch: off"));
     running.weir.refusal = "a certificate cannot be read";
     expect(errorsOf(await running.reloader.dryRun())).toEqual([

@@ -305,7 +305,8 @@ describe("a plain object", () => {
   };
 
   test("gives the same as the file", () => {
-    expect(parseConfig(input)).toEqual({ ok: true, config: load(SMALLEST), warnings: [], files: new Map() });
+    const [files, fixedKeys] = [new Map(), new Map()];
+    expect(parseConfig(input)).toEqual({ ok: true, config: load(SMALLEST), warnings: [], files, fixedKeys });
   });
 
   test("has problems without a place", () => {
@@ -327,7 +328,13 @@ describe("a plain object", () => {
 
   test("that was loaded before comes back as it is", () => {
     const config = load(SMALLEST);
-    expect(parseConfig(config)).toEqual({ ok: true, config, warnings: [], files: new Map() });
+    expect(parseConfig(config)).toEqual({
+      ok: true,
+      config,
+      warnings: [],
+      files: new Map(),
+      fixedKeys: new Map(),
+    });
   });
 
   test.each([undefined, null, 5, "x", [], () => 5])("%j is refused, not crashed on", (value) => {
