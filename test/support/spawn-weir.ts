@@ -12,6 +12,9 @@ import { onCleanup, temporaryFolder } from "./cleanup.ts";
 import { toWebSocketUrl } from "./start-weir.ts";
 import { type WaitOptions, until, within } from "./until.ts";
 
+/** Longer than others: a process compiles its sources first. */
+const processDeadlineMs = 25_000;
+
 const mainFile = fileURLToPath(new URL("../../src/main.ts", import.meta.url));
 
 interface SpawnOptions {
@@ -92,8 +95,8 @@ export class SpawnedWeir {
   }
 
   /** How it ended, once it has and all of its output is read. */
-  exited(options: WaitOptions = {}): Promise<Exit> {
-    return within(() => `the exit of Weir: ${this.#describe()}`, this.#exited, options);
+  exited({ deadlineMs = processDeadlineMs }: WaitOptions = {}): Promise<Exit> {
+    return within(() => `the exit of Weir: ${this.#describe()}`, this.#exited, { deadlineMs });
   }
 
   /** Resolves when as many listeners are printed; rejects when Weir ends before. */
@@ -107,10 +110,12 @@ export class SpawnedWeir {
   }
 
   async #untilRunning<T>(what: string, probe: () => T | null | false): Promise<T> {
-    const outcome = await until(what, () => {
+    const look = () => {
       const found = probe();
       return found === null || found === false ? this.#isClosed && { found: null } : { found };
-    }).catch((error: unknown) => {
+    };
+    const options = { deadlineMs: processDeadlineMs };
+    const outcome = await until(what, look, options).catch((error: unknown) => {
       throw new Error(`${String(error)}; ${this.#describe()}`, { cause: error });
     });
     if (outcome.found === null) throw new Error(`Weir ended before ${what}: ${this.#describe()}`);
