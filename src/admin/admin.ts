@@ -82,6 +82,7 @@ export class Admin {
       log: parts.log,
       metrics: parts.metrics,
       isReady: parts.isReady,
+      catchUp: () => parts.oversight.catchUp(),
       api: new Router([
         ...apiEndpoints({
           ...parts,

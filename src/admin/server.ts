@@ -25,6 +25,8 @@ interface AdminSources {
   /** @param pool also asks that a backend of this pool may be given work */
   readonly isReady: (pool: string | null) => boolean;
   readonly api: Router;
+  /** Resolves when everything is known here that a client could know. */
+  readonly catchUp: () => Promise<void>;
   readonly sockets: Sockets;
 }
 
@@ -152,6 +154,7 @@ export class AdminServer {
     if (url === null) return refusal(400, "bad_request", "the path is not valid");
     const denied = await this.#deny(request, url.pathname);
     if (denied !== null) return denied;
+    if (isInformed(url.pathname)) await this.#sources.catchUp();
     const { method = "" } = request;
     const answer = await this.#sources.api.answer({
       method,
@@ -201,6 +204,11 @@ export class AdminServer {
     if (verdict.isGuess) await this.#wrongTokens.delay(request.socket.remoteAddress);
     return verdict.denied;
   }
+}
+
+/** Whether what is answered there tells of connections, or acts on them. */
+function isInformed(path: string): boolean {
+  return path === "/metrics" || path.startsWith("/api/");
 }
 
 /** Null where it is not a path. */

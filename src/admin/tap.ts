@@ -20,7 +20,7 @@ const MAX_WAITING_CHARACTERS = 1024 * 1024;
 
 interface TapSources {
   readonly taps: Pick<Taps, "open">;
-  readonly oversight: Pick<Oversight, "hasConnection">;
+  readonly oversight: Pick<Oversight, "hasConnection" | "catchUp">;
   readonly log: Log;
 }
 
@@ -32,7 +32,7 @@ export function tapEndpoint({ taps, oversight, log }: TapSources): SocketEndpoin
       const user = url.searchParams.get("user");
       const connection = url.searchParams.get("connection");
       const target = targetOf(user, connection, oversight);
-      return (socket) => {
+      return async (socket) => {
         const sender = new TapSender(socket);
         const close = taps.open(target, {
           onFrames: (batch) => sender.take(batch),
@@ -44,6 +44,8 @@ export function tapEndpoint({ taps, oversight, log }: TapSources): SocketEndpoin
           sender.stop();
           log.info("tap ends", { user, connection });
         });
+        // Every frame from the 101 on is seen.
+        await oversight.catchUp();
       };
     },
   };

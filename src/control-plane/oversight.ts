@@ -62,7 +62,7 @@ export interface BusyUser extends UserTraffic {
 interface OversightOptions {
   readonly admission: Pick<Admission, "places" | "bans" | "pools">;
   readonly buckets: Pick<UserBuckets, "levels">;
-  readonly questions: Pick<Questions, "ask">;
+  readonly questions: Pick<Questions, "ask" | "catchUp">;
   readonly log: Log;
   readonly threads: { readonly all: Iterable<Thread>; find(serial: number): Thread | undefined };
   /** Milliseconds on the shared clock. */
@@ -82,6 +82,12 @@ export class Oversight {
 
   constructor(options: OversightOptions) {
     this.#options = options;
+  }
+
+  /** Resolves when everything is known here that a client, or who has just tapped one, could know. */
+  async catchUp(): Promise<void> {
+    const { threads, questions } = this.#options;
+    await questions.catchUp(threads.all);
   }
 
   /**

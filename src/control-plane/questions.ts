@@ -6,6 +6,9 @@ import type { Thread } from "./thread.ts";
 
 const DEADLINE_MS = 2_000;
 
+/** Who asks what happened is told what there is, rather than made to wait for a thread that hangs. */
+const NEWS_DEADLINE_MS = 100;
+
 interface Asked {
   readonly thread: number;
   readonly timer: NodeJS.Timeout;
@@ -24,6 +27,15 @@ export class Questions {
     this.#asked.set(id, { thread: thread.serial, timer, resolve });
     thread.channel.post({ type: "question", id, question });
     return promise;
+  }
+
+  /**
+   * Resolves when the threads have done what they were told before, and all that they have to tell has come;
+   * for those that hang it does not wait.
+   */
+  async catchUp(threads: Iterable<Thread>): Promise<void> {
+    const question = { kind: "news" } as const;
+    await Promise.all(Array.from(threads, (thread) => this.ask(thread, question, NEWS_DEADLINE_MS)));
   }
 
   onAnswer(id: number, answer: Answer | null): void {

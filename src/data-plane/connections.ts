@@ -208,8 +208,10 @@ export class Connections implements ConnectionObserver {
     const open = this.#open.get(grant.id);
     if (open === undefined) return;
     const cell = grant.counterSlot + LIMITED_COUNTER[action];
-    this.#options.cells[cell] = (this.#options.cells[cell] ?? 0) + messages;
-    open.limited += messages;
+    // What comes behind the one that ends the connection is not looked at, whether it is in the same chunk or not.
+    const counted = action === "close" ? 1 : messages;
+    this.#options.cells[cell] = (this.#options.cells[cell] ?? 0) + counted;
+    open.limited += counted;
     const { reporter, settings } = this.#options;
     const nowMs = performance.now();
     const told = action === "log" ? open.limitedNews.add(messages, nowMs) : null;

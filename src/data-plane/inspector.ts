@@ -47,6 +47,8 @@ export class Inspector {
         return { kind: "busiest", users: this.#busiest(performance.now()) };
       case "notice":
         return { kind: "notice", clients: await this.#notify(question) };
+      case "news":
+        return { kind: "news" };
       default:
         return question satisfies never;
     }

@@ -15,7 +15,9 @@ export type Question =
       readonly tier: string | null;
     }
   /** How far a request would get that nobody has sent. */
-  | { readonly kind: "explanation"; readonly asked: AskedRequest };
+  | { readonly kind: "explanation"; readonly asked: AskedRequest }
+  /** Nothing: what the thread had to tell, and was in no hurry to, comes before the answer. */
+  | { readonly kind: "news" };
 
 export type Answer =
   /** Without those that are not open (any more). */
@@ -23,7 +25,8 @@ export type Answer =
   | { readonly kind: "busiest"; readonly users: readonly UserTraffic[] }
   /** How many clients get it. */
   | { readonly kind: "notice"; readonly clients: number }
-  | { readonly kind: "explanation"; readonly explanation: RequestExplanation };
+  | { readonly kind: "explanation"; readonly explanation: RequestExplanation }
+  | { readonly kind: "news" };
 
 interface PerDirection {
   readonly clientToBackend: number;

@@ -105,6 +105,18 @@ describe("a tap on a user", () => {
     expect(JSON.stringify([...seen, ...others])).not.toMatch(/secret|later|bye/);
   });
 
+  test("sees every frame from its 101 on", async () => {
+    const weir = await start();
+    const client = await openAs(weir, "ann");
+    for (let round = 1; round <= 5; round += 1) {
+      const tap = await openClient(tapUrl(weir, "user=ann"));
+      await client.ask(String(round));
+      const seen = await framesOf(tap, 2);
+      expect(seen.map(({ direction }) => direction)).toEqual(["client_to_backend", "backend_to_client"]);
+      await tap.close();
+    }
+  });
+
   test("sees compression, fragments, control frames, and what a limit drops", async () => {
     const backend = await startEchoBackend({ ws: { perMessageDeflate: { threshold: 0 } } });
     const weir = await startInFrontOf(backend.url, {

@@ -4,7 +4,7 @@ import { describe, expect, test } from "vitest";
 import type { ConnectionView, UserView } from "../../src/control-plane/oversight.ts";
 import { type EchoBackend, startEchoBackend } from "../support/echo-backend.ts";
 import { ask } from "../support/http-client.ts";
-import { untilMetric } from "../support/metrics.ts";
+import { scrape, untilMetric } from "../support/metrics.ts";
 import { reloadInFrontOf, startInFrontOf } from "../support/start-in-front.ts";
 import { type StartedWeir, toWebSocketUrl } from "../support/start-weir.ts";
 import { until } from "../support/until.ts";
@@ -96,6 +96,20 @@ describe("GET /api/connections", () => {
       const backend = pool?.backends.find(({ id }) => id === client.backendId);
       return (backend?.roundTripMs ?? 0) > 0;
     });
+  });
+
+  test("knows a connection as soon as its client does, and so do its neighbours", async () => {
+    const { weir } = await start();
+    for (let opened = 1; opened <= 5; opened += 1) {
+      await openAs(weir, `user-${opened}`);
+      const { body } = await call(weir, "GET", `/connections?user=user-${opened}`);
+      expect(body["connections"]).toHaveLength(1);
+      await openAs(weir, `late-${opened}`);
+      expect((await scrape(weir.adminUrl)).sum("weir_upgrades_total", { result: "ok" })).toBe(2 * opened);
+    }
+    const client = await openAs(weir, "closed");
+    await call(weir, "DELETE", "/users/closed/connections");
+    expect((await client.closed()).code).toBe(1008);
   });
 
   test("finds by user, tier, pool and backend over all threads, and cuts off at the limit", async () => {

@@ -19,7 +19,7 @@ describe("onExceed: close", () => {
     expect(await backend.nextText()).toBe("a");
     expect(await backend.nextText()).toBe("b");
     expect(await backend.nextClose()).toEqual({ code: 1001, reason: "" });
-    await untilMetric(weir.adminUrl, 2, limited, { action: "close", tier: "member" });
+    await untilMetric(weir.adminUrl, 1, limited, { action: "close", tier: "member" });
     client.socket.destroy();
     backend.socket.destroy();
     await untilMetric(weir.adminUrl, 1, "weir_closes_total", { reason: "rate", by: "weir", code: "1008" });
@@ -27,7 +27,7 @@ describe("onExceed: close", () => {
       "the access line",
       ({ message }) => message === "connection closed",
     );
-    expect(fields).toMatchObject({ user: "ann", tier: "member", reason: "rate", limited: 2 });
+    expect(fields).toMatchObject({ user: "ann", tier: "member", reason: "rate", limited: 1 });
   });
 
   test("and closeCodes of the route chooses another code", async () => {

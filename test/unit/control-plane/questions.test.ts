@@ -35,6 +35,22 @@ test("each answer goes to who asked", async () => {
   expect(vi.getTimerCount()).toBe(0);
 });
 
+test("catching up takes until each thread has answered, and 100 ms for those that hang", async () => {
+  const caughtUp = vi.fn<() => void>();
+  const catchingUp = questions.catchUp([thread(1), thread(2)]).then(caughtUp);
+  await vi.advanceTimersByTimeAsync(10);
+  expect(posted.map((message) => message.type === "question" && message.question)).toEqual([
+    { kind: "news" },
+    { kind: "news" },
+  ]);
+  questions.onAnswer(1, { kind: "news" });
+  await vi.advanceTimersByTimeAsync(89);
+  expect(caughtUp).not.toHaveBeenCalled();
+  await vi.advanceTimersByTimeAsync(1);
+  await catchingUp;
+  expect(vi.getTimerCount()).toBe(0);
+});
+
 test("a thread that hangs has no answer, and a late one is nobody's", async () => {
   const answer = questions.ask(thread(1), { kind: "busiest" });
   await vi.advanceTimersByTimeAsync(2_000);
