@@ -43,7 +43,7 @@ export class AdmissionDesk {
     if (socket.destroyed) throw new Refusal("client_gone");
     const id = this.#nextId++;
     // However the upgrade or the connection ends, its socket is closed then.
-    socket.once("close", () => this.#channel.postUnhurried({ type: "leave", id }));
+    socket.once("close", () => this.#channel.post({ type: "leave", id }));
     if (!(await this.#verdict({ type: "enter", id, address }))) throw new Refusal("address_limited");
   }
 
@@ -71,7 +71,8 @@ export class AdmissionDesk {
 
   /** @param summary null where the connection never opened */
   release(grant: Grant, summary: ConnectionSummary | null): void {
-    this.#channel.postUnhurried({ type: "release", id: grant.id, summary });
+    // Whoever was let go may be back at once, on another thread: its place must be free by then.
+    this.#channel.post({ type: "release", id: grant.id, summary });
   }
 
   onVerdict(id: number, isSo: boolean): void {
