@@ -139,6 +139,12 @@ describe("addresses", () => {
 });
 
 describe("tiers", () => {
+  test("none is called what the metrics call all of them", () => {
+    expect(errorsOf(LISTENERS, POOLS, "tiers: { all: { default: true } }")).toEqual([
+      'f:3:10: tiers.all: "all" is what the metrics call all tiers together: give the tier another name',
+    ]);
+  });
+
   test("exactly one is the default", () => {
     expect(errorsOf(LISTENERS, POOLS, "tiers: { a: {}, b: {} }")).toEqual([
       "f:3:1: tiers: exactly one tier must have default: true; none has",
