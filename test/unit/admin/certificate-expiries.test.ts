@@ -14,6 +14,14 @@ function listenersOf(listeners: readonly unknown[]): readonly ListenerConfig[] {
   return loaded.config.listeners;
 }
 
+test("listeners that let the system choose a port are told apart", () => {
+  const expiries = new CertificateExpiries();
+  const binds = ["127.0.0.1:0", ":8080", "127.0.0.1:0", "127.0.0.1:0"];
+  expiries.configure(listenersOf(binds), (file) => readFileSync(file));
+  const names = ["127.0.0.1:0", ":8080", "127.0.0.1:0#2", "127.0.0.1:0#3"];
+  expect(expiries.all.map(({ listener }) => listener)).toEqual(names);
+});
+
 test.skipIf(isMissing(openssl))("the first certificate of a listener to expire counts", async () => {
   const [{ files }, other] = [await makeCertificates(), await makeCertificates()];
   const certificates = [
