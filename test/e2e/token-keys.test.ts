@@ -111,7 +111,7 @@ async function startKeyServer(keys: unknown[]): Promise<KeyServer> {
 describe("a JWKS URL", () => {
   const [old, young, shared] = [rsaKeys(), ecKeys(), edKeys()];
 
-  test("is fetched when the first token comes, and then kept, over reloads too", async () => {
+  test("is fetched when the first token comes, for a key that is not there, and else kept, over reloads too", async () => {
     const server = await startKeyServer([jwkOf(old, { kid: "old" }), jwkOf(shared)]);
     const backend = await startEchoBackend();
     const config = { identity: { jwt: { jwksUrl: server.url } } };
@@ -119,13 +119,17 @@ describe("a JWKS URL", () => {
     expect(server.requests).toBe(0);
     expect(await outcome(weir.url, tokenOf(old, "RS256", "old"))).toBe("101");
     expect(await outcome(weir.url, tokenOf(shared, "EdDSA"))).toBe("101");
+    expect(server.requests).toBe(1);
     expect(await outcome(weir.url, tokenOf(young, "ES256", "young"))).toBe("unauthorized");
+    server.keys.push(jwkOf(young, { kid: "young" }));
+    expect(await outcome(weir.url, tokenOf(young, "ES256", "young"))).toBe("101");
+    expect(server.requests).toBe(3);
     expect(await outcome(weir.url, signToken({}, { key: old.publicPem, header: { kid: "old" } }))).toBe(
       "unauthorized",
     );
     await reloadInFrontOf(weir, backend.url, { config: { ...config, log: { level: "debug" } } });
     expect(await outcome(weir.url, tokenOf(old, "RS256", "old"))).toBe("101");
-    expect(server.requests).toBe(1);
+    expect(server.requests).toBe(3);
   });
 
   test("that does not answer refuses tokens with 503 auth_unavailable, until it does", async () => {

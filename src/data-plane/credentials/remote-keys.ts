@@ -11,10 +11,14 @@ const FRESH_MS = 10 * 60_000;
 /** After this they are not used any more: who could have withdrawn them has not been heard of. */
 const USABLE_MS = 60 * 60_000;
 
-/** A flood of tokens with invented keys is no flood of fetches. */
-const COOLDOWN_MS = 30_000;
+/**
+ * Fetches for keys that are not there: as many at once, so that a rotation is seen at once and one after it too,
+ * and then one in a while, as a flood of tokens with invented keys shall be no flood of fetches.
+ */
+const MISSES = 5;
+const MISS_INTERVAL_MS = 30_000;
 
-/** The same while the URL does not answer. */
+/** How often a URL is asked that does not answer. */
 const RETRY_MS = 1_000;
 
 interface RemoteKeysOptions {
@@ -31,6 +35,8 @@ export class RemoteKeys {
   #keys: LocalJWKSet | null = null;
   #fetchedAtMs = Number.NEGATIVE_INFINITY;
   #triedAtMs = Number.NEGATIVE_INFINITY;
+  /** When the fetches for missing keys so far are made up for, at one in each interval. */
+  #missesEndAtMs = Number.NEGATIVE_INFINITY;
   #isFailing = false;
   #fetching: Promise<void> | null = null;
 
@@ -44,6 +50,7 @@ export class RemoteKeys {
    */
   readonly keyFor = async (header: JWSHeaderParameters, token: FlattenedJWSInput) => {
     const { errors } = await loadJose();
+    const before = this.#keys;
     if (this.#ageMs >= USABLE_MS) await this.#refresh(RETRY_MS);
     else if (this.#ageMs >= FRESH_MS) void this.#refresh(RETRY_MS);
     const keys = this.#usable();
@@ -53,7 +60,7 @@ export class RemoteKeys {
       if (!(error instanceof errors.JWKSNoMatchingKey)) throw error;
     }
     // It may have been made since: keys are rotated.
-    await this.#refresh(COOLDOWN_MS);
+    if (this.#keys === before) await this.#refreshForMiss();
     return this.#usable()(header, token);
   };
 
@@ -66,6 +73,16 @@ export class RemoteKeys {
     throw new Refusal("auth_unavailable", {
       reason: "the keys that tokens are verified with cannot be had",
     });
+  }
+
+  /** Never rejects. */
+  #refreshForMiss(): Promise<void> {
+    const nowMs = this.#options.now();
+    const fromMs = Math.max(this.#missesEndAtMs, nowMs);
+    const isTooMany = fromMs - nowMs > (MISSES - 1) * MISS_INTERVAL_MS;
+    if (this.#fetching !== null || isTooMany) return this.#fetching ?? Promise.resolve();
+    this.#missesEndAtMs = fromMs + MISS_INTERVAL_MS;
+    return this.#refresh(this.#isFailing ? RETRY_MS : 0);
   }
 
   /** Never rejects. Those who ask meanwhile share one fetch; nobody asks again within `intervalMs`. */
