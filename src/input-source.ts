@@ -12,6 +12,13 @@ import { type Reloadable, Reloader } from "./reloader.ts";
 /** What stands in the place of a file's name in the log. */
 const NAME = "the configuration";
 
+interface Followed {
+  readonly weir: Reloadable;
+  readonly input: unknown;
+  /** Those that it names, as they were read. */
+  readonly files: Fingerprints;
+}
+
 export class InputSource {
   readonly reloader: Reloader;
   #input: unknown = null;
@@ -32,9 +39,25 @@ export class InputSource {
   }
 
   /** From now on this is what is read again when one of the files changes. */
-  follow(weir: Reloadable, input: unknown, files: Fingerprints): void {
-    // A copy: what the program does to its object later is not meant for us.
-    this.#input = isResolved(input) ? input : structuredClone(input);
+  follow({ weir, input, files }: Followed): void {
+    this.#follow(weir, copyOf(input), files);
+  }
+
+  /**
+   * Takes over what is to be followed from then on. Between its beginning and its end no file is read again: that
+   * would bring back the input of before.
+   */
+  replace<T>(takeOver: () => Promise<T>, { weir, input, files }: Followed): Promise<T> {
+    const copy = copyOf(input);
+    return this.reloader.takeTurn(async () => {
+      const taken = await takeOver();
+      this.#follow(weir, copy, files);
+      return taken;
+    });
+  }
+
+  #follow(weir: Reloadable, copy: unknown, files: Fingerprints): void {
+    this.#input = copy;
     this.reloader.begin(weir, files);
   }
 
@@ -46,4 +69,9 @@ export class InputSource {
     const loaded = parseConfig(this.#input);
     return loaded.ok ? { ...loaded, comparison: compareConfigs(running, loaded.config) } : loaded;
   }
+}
+
+/** What the program does to its object later is not meant for us. */
+function copyOf(input: unknown): unknown {
+  return isResolved(input) ? input : structuredClone(input);
 }

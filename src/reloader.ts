@@ -135,6 +135,14 @@ export class Reloader {
     this.#loader.dismiss();
   }
 
+  /** Has another take-over wait for its turn: what was asked for before it is not applied behind it. */
+  takeTurn<T>(takeOver: () => Promise<T>): Promise<T> {
+    const taken = this.#last.then(takeOver);
+    // Its failure is for who asked for it.
+    this.#last = taken.catch(() => {});
+    return taken;
+  }
+
   #onChange(seen: Fingerprints): void {
     this.#seen = seen;
     void this.#ask({ isForced: false });

@@ -50,7 +50,7 @@ export async function start(config: unknown, options: StartOptions = {}): Promis
   const log = options.log ?? createLog(loaded.config.log);
   const source = new InputSource(log);
   const weir = await Weir.start(loaded.config, { reloads: source.reloader, ...options, log, source });
-  source.follow(weir, config, loaded.files);
+  source.follow({ weir, input: config, files: loaded.files });
   void weir.drainBegun.then(() => source.close());
   return weir;
 }
@@ -124,8 +124,9 @@ export class Weir {
   async reload(input: unknown): Promise<void> {
     try {
       const { config, files } = loadedFrom(input);
-      const before = await this.#parts.config.apply(config);
-      this.#source?.follow(this, input, files);
+      const takeOver = (): Promise<Config> => this.#parts.config.apply(config);
+      const followed = { weir: this, input, files };
+      const before = await (this.#source?.replace(takeOver, followed) ?? takeOver());
       this.#log.info("configuration reloaded", { changes: changeLines(changesBetween(before, config)) });
       this.#lastReload = { successful: true, atMs: Date.now() };
     } catch (error) {

@@ -73,6 +73,21 @@ test("a backendsFile that it names is taken over when it changes, also after a r
   await untilServedBy(library, a);
 });
 
+test("what a reload replaces is not brought back by one of what was there before it, asked for meanwhile", async () => {
+  const [a, b] = await Promise.all(["a", "b"].map((id) => startEchoBackend({ id })));
+  if (a === undefined || b === undefined) throw new Error("there are two");
+  const files = [await writeConfig(listOf(a), "a.json"), await writeConfig(listOf(b), "b.json")];
+  const [first, second] = files.map(configOf);
+  const { weir } = await startLibrary(first);
+  // So many that the question comes in the middle of them.
+  const before = Array.from({ length: 50 }, () => weir.reload(first));
+  const last = weir.reload(second);
+  const asked = await fetch(`${weir.addresses.admin}/api/reload`, { method: "POST" });
+  expect(asked.status).toBe(200);
+  await Promise.all([...before, last]);
+  expect(await servedBy(weir)).toBe("b");
+});
+
 test("a list that is not valid changes nothing, and shows in the metrics until it is", async () => {
   const [a, b] = await Promise.all(["a", "b"].map((id) => startEchoBackend({ id })));
   if (a === undefined || b === undefined) throw new Error("there are two");
