@@ -2,7 +2,7 @@
 // the console, and requests that leave the admin server.
 import type { ConsoleMessage, Page } from "playwright-core";
 
-import { until } from "./until.ts";
+import { type WaitOptions, until } from "./until.ts";
 
 export class Dashboard {
   readonly page: Page;
@@ -24,11 +24,7 @@ export class Dashboard {
     return (await this.page.locator(selector).first().textContent()) ?? "";
   }
 
-  async untilText(
-    selector: string,
-    expected: string | RegExp,
-    options: { readonly deadlineMs?: number } = {},
-  ): Promise<void> {
+  async untilText(selector: string, expected: string | RegExp, options: WaitOptions = {}): Promise<void> {
     let last = "";
     const isExpected = async () => {
       last = await this.text(selector);
