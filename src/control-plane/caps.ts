@@ -14,6 +14,7 @@ export interface CapLimits {
 export class Caps {
   #limits: CapLimits;
   #total = 0;
+  /** By the tier that they came with, which a reload may have taken away. */
   readonly #perTier = new Map<string, number>();
 
   constructor(limits: CapLimits) {
@@ -37,8 +38,13 @@ export class Caps {
     return caps;
   }
 
+  /** Those whose tier is gone count as of the default one. */
   ofTier(tier: string): number {
-    return this.#perTier.get(tier) ?? 0;
+    const { tiers } = this.#limits;
+    let count = this.#perTier.get(tier) ?? 0;
+    if (tiers[tier]?.default !== true) return count;
+    for (const [name, ofName] of this.#perTier) if (tiers[name] === undefined) count += ofName;
+    return count;
   }
 
   /** New limits count from the next connection on; those above a lowered one stay. */
@@ -59,11 +65,13 @@ export class Caps {
 
   acquire(tier: string): void {
     this.#total += 1;
-    this.#perTier.set(tier, this.ofTier(tier) + 1);
+    this.#perTier.set(tier, (this.#perTier.get(tier) ?? 0) + 1);
   }
 
   release(tier: string): void {
     this.#total -= 1;
-    this.#perTier.set(tier, this.ofTier(tier) - 1);
+    const left = (this.#perTier.get(tier) ?? 0) - 1;
+    if (left === 0) this.#perTier.delete(tier);
+    else this.#perTier.set(tier, left);
   }
 }

@@ -235,6 +235,7 @@ describe("a tap", () => {
       ["connection=", 404],
       ["connection=0-0", 404],
       ["connection=x", 404],
+      ["user=", 400],
       ["user=a%0Ab", 400],
     ] as const) {
       const refused = await expectRefusal(tapUrl(weir, query));

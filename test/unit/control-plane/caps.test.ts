@@ -45,6 +45,22 @@ test("a lowered cap keeps what is open and lets nobody in until it has room", ()
   expect(caps.exceededBy("vip", 0)).toBeNull();
 });
 
+test("a connection whose tier is gone counts as of the default one, until its tier is back", () => {
+  const [vip, guest] = [tier({ maxConnections: 1 }), tier({ maxConnections: 2, default: true })];
+  const caps = new Caps({ maxConnections: 10, tiers: { vip, guest } });
+  caps.acquire("vip");
+  caps.acquire("guest");
+  expect(caps.exceededBy("guest", 0)).toBeNull();
+  caps.configure({ maxConnections: 10, tiers: { guest } });
+  expect(caps.exceededBy("guest", 0)).toBe("tier_full");
+  caps.configure({ maxConnections: 10, tiers: { vip, guest } });
+  expect(caps.exceededBy("guest", 0)).toBeNull();
+  expect(caps.exceededBy("vip", 0)).toBe("tier_full");
+  caps.configure({ maxConnections: 10, tiers: { guest } });
+  caps.release("vip");
+  expect(caps.exceededBy("guest", 0)).toBeNull();
+});
+
 test("counts equal what is held after any sequence", () => {
   const names = fc.constantFrom("a", "b", "c");
   fc.assert(
