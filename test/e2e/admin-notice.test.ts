@@ -4,6 +4,7 @@ import { describe, expect, test } from "vitest";
 import { startEchoBackend } from "../support/echo-backend.ts";
 import { opcodes } from "../support/frames.ts";
 import { ask } from "../support/http-client.ts";
+import { waitForThreads } from "../support/patience.ts";
 import { openRaw } from "../support/raw-client.ts";
 import { accept, startScriptedBackend } from "../support/scripted-backend.ts";
 import { startInFrontOf } from "../support/start-in-front.ts";
@@ -20,6 +21,7 @@ const identity = { user: ["ip"], tier: [{ header: "x-tier" }] };
 const tiers = { vip: {}, guest: { default: true } };
 
 function startWith(backendUrl: string): Promise<StartedWeir> {
+  waitForThreads();
   return startInFrontOf(backendUrl, { config: { threads: 2, routes, identity, tiers } });
 }
 

@@ -6,6 +6,7 @@ import type { ConnectionView } from "../../src/control-plane/oversight.ts";
 import type { TappedFrameView } from "../../src/shared-memory/tapped-frame.ts";
 import { startEchoBackend } from "../support/echo-backend.ts";
 import { ask } from "../support/http-client.ts";
+import { waitForThreads } from "../support/patience.ts";
 import { openRaw } from "../support/raw-client.ts";
 import { startInFrontOf } from "../support/start-in-front.ts";
 import { type StartedWeir, toWebSocketUrl } from "../support/start-weir.ts";
@@ -19,6 +20,7 @@ interface TapMessage {
 }
 
 async function start(more: Readonly<Record<string, unknown>> = {}): Promise<StartedWeir> {
+  waitForThreads();
   const backend = await startEchoBackend();
   const identity = { user: [{ header: "x-user" }, "ip"] };
   return startInFrontOf(backend.url, { config: { threads: 2, identity, ...more } });
@@ -28,12 +30,10 @@ function tapUrl({ adminUrl }: StartedWeir, query: string): string {
   return `${toWebSocketUrl(adminUrl)}/api/tap?${query}`;
 }
 
-/** The tap, once Weir counts so many, and the threads with connections have it. */
+/** The tap, once Weir counts so many. */
 async function openTap(weir: StartedWeir, query: string, listeners = 1): Promise<WsClient> {
   const tap = await openClient(tapUrl(weir, query));
   await untilEqual("listeners of taps", listeners, () => listenersOf(weir));
-  // They are asked behind the order to tap.
-  await ask(`${weir.adminUrl}/api/connections`);
   return tap;
 }
 

@@ -5,6 +5,7 @@ import type { ConnectionView, UserView } from "../../src/control-plane/oversight
 import { type EchoBackend, startEchoBackend } from "../support/echo-backend.ts";
 import { ask } from "../support/http-client.ts";
 import { scrape, untilMetric } from "../support/metrics.ts";
+import { waitForThreads } from "../support/patience.ts";
 import { reloadInFrontOf, startInFrontOf } from "../support/start-in-front.ts";
 import { type StartedWeir, toWebSocketUrl } from "../support/start-weir.ts";
 import { until } from "../support/until.ts";
@@ -28,6 +29,7 @@ const pool = { affinity: { by: "user", ttl: "1h" } };
 
 /** Weir with two threads and two backends, a and b. */
 async function start(): Promise<{ weir: StartedWeir; backends: EchoBackend[] }> {
+  waitForThreads();
   const backends = [await startEchoBackend({ id: "a" }), await startEchoBackend({ id: "b" })];
   return { weir: await startInFrontOf(entriesOf(backends), { pool, config }), backends };
 }
