@@ -19,7 +19,7 @@ export function endsConfig(backendPort: number): Readonly<Record<string, unknown
   const pool = { healthCheck: "off", outlier: "off", affinity: { by: "user", ttl: "1s" } };
   return {
     identity: { user: [{ header: "x-user-id" }] },
-    tiers: { all: { messages: { rate: "100/s", burst: 10 }, default: true } },
+    tiers: { everyone: { messages: { rate: "100/s", burst: 10 }, default: true } },
     limits: { maxMessageSize: `${MAX_MESSAGE_BYTES}B` },
     timeouts: {
       handshake: "500ms",

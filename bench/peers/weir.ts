@@ -33,7 +33,7 @@ export const weirWithLimits = weirWith({
   name: "weir-limits",
   threads: 1,
   settings: {
-    tiers: { all: { messages: unreachable, default: true } },
+    tiers: { everyone: { messages: unreachable, default: true } },
     routes: [{ pool: "echo", messages: unreachable }],
   },
 });

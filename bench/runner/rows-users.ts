@@ -41,7 +41,7 @@ const WEIR = weirWith({
   settings: {
     identity: { user: [{ header: "x-user-id" }, "ip"] },
     tiers: {
-      all: {
+      everyone: {
         maxConnectionsPerUser: 2,
         userFull: "close-stalest",
         messages: { rate: "1/s", burst: 5 },

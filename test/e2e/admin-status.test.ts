@@ -66,7 +66,7 @@ test("counts messages, bytes, limited messages and refusals, in all and per seco
   const backend = await startEchoBackend();
   const weir = await startInFrontOf(backend.url, {
     config: {
-      tiers: { all: { ...tiers.guest, maxConnectionsPerUser: 1 } },
+      tiers: { everyone: { ...tiers.guest, maxConnectionsPerUser: 1 } },
       limits: { onExceed: "drop" },
     },
   });
@@ -83,7 +83,7 @@ test("counts messages, bytes, limited messages and refusals, in all and per seco
   expect(status.totals.bytes).toEqual({ clientToBackend: 18, backendToClient: 10 });
   expect(status.totals.limited).toEqual({ delay: 0, drop: 1, close: 0, log: 0 });
   expect(status.upgrades).toEqual({ accepted: 1, refused: 1 });
-  await reloadInFrontOf(weir, backend.url, { config: { tiers: { all: { default: true } } } });
+  await reloadInFrontOf(weir, backend.url, { config: { tiers: { everyone: { default: true } } } });
   await until("a sample holds messages", async () => {
     // A sample is replaced by the next: as long as none was seen, there are messages for that one.
     await client.ask("one more");
