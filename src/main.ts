@@ -62,7 +62,7 @@ async function schema(): Promise<void> {
 
 async function check(file: string): Promise<number> {
   const { loadConfigFile } = await import("./config/load.ts");
-  const loaded = loadConfigFile(file, process.env);
+  const loaded = loadConfigFile(file, process.env, "check");
   printWarnings(loaded.warnings);
   if (loaded.ok) {
     process.stdout.write(`${file} is valid\n`);
@@ -110,7 +110,7 @@ async function run({ source, takesOver }: Extract<Command, { name: "run" }>): Pr
 
 async function load(source: ConfigSource): Promise<LoadResult> {
   const { loadConfigFile, parseConfig } = await import("./config/load.ts");
-  if (source.kind === "file") return loadConfigFile(source.file, process.env);
+  if (source.kind === "file") return loadConfigFile(source.file, process.env, "run");
   const { listen, to, adminPort } = source;
   const loaded = parseConfig({
     listeners: listen,

@@ -35,7 +35,7 @@ export async function checkAgainst(
   file: string,
   { print, complain }: Output,
 ): Promise<number> {
-  const loaded = loadConfigFile(file, process.env);
+  const loaded = loadConfigFile(file, process.env, "check");
   for (const warning of loaded.warnings) complain(formatProblem(warning, "warning"));
   if (!loaded.ok) {
     for (const error of loaded.errors) print(formatProblem(error));

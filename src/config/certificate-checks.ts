@@ -1,5 +1,5 @@
 // Whether the certificates and keys that a configuration names can be used, for an error with its place in the
-// file. A file that is not there is a warning only: where a configuration is checked is not always where it runs.
+// file. Where a configuration is only checked, a file that is not there is a warning: it may run elsewhere.
 
 import { createPrivateKey, type X509Certificate } from "node:crypto";
 import { certificatesIn, expiryOf } from "./certificates.ts";
@@ -7,18 +7,26 @@ import type { Finding, KeyPath } from "./problems.ts";
 import type { Config } from "./schema.ts";
 import { reasonOf } from "./source-files.ts";
 
+/** What a configuration is read for: to be run here, or to be told what is wrong with it. */
+export type Purpose = "run" | "check";
+
 interface CertificateFindings {
   readonly errors: readonly Finding[];
   readonly warnings: readonly Finding[];
+}
+
+interface CheckOptions {
+  readonly purpose: Purpose;
+  readonly nowMs: number;
 }
 
 /** @param readFile by absolute path; throws for a file that cannot be read */
 export function checkCertificates(
   config: Config,
   readFile: (path: string) => string,
-  nowMs: number,
+  { purpose, nowMs }: CheckOptions,
 ): CertificateFindings {
-  const check = new Check(readFile, nowMs);
+  const check = new Check(readFile, { purpose, nowMs });
   config.listeners.forEach(({ tls }, i) => {
     const path = ["listeners", i, "tls"];
     tls?.certificates.forEach((pair, j) => check.pair(pair, [...path, "certificates", j]));
@@ -39,10 +47,12 @@ class Check implements CertificateFindings {
   readonly warnings: Finding[] = [];
   readonly #readFile: (path: string) => string;
   readonly #nowMs: number;
+  readonly #unreadable: Finding[];
 
-  constructor(readFile: (path: string) => string, nowMs: number) {
+  constructor(readFile: (path: string) => string, { purpose, nowMs }: CheckOptions) {
     this.#readFile = readFile;
     this.#nowMs = nowMs;
+    this.#unreadable = purpose === "run" ? this.errors : this.warnings;
   }
 
   pair({ cert, key }: { readonly cert: string; readonly key: string }, path: KeyPath): void {
@@ -94,7 +104,7 @@ class Check implements CertificateFindings {
     try {
       return this.#readFile(file);
     } catch (error) {
-      this.warnings.push({ path, message: `${file} cannot be read: ${reasonOf(error)}` });
+      this.#unreadable.push({ path, message: `${file} cannot be read: ${reasonOf(error)}` });
       return null;
     }
   }

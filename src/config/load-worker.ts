@@ -12,7 +12,7 @@ parentPort?.once("message", (order: ThreadOrder) => {
 });
 
 function load({ file, env, running }: LoadOrder): Reading {
-  const loaded = loadConfigFile(file, env);
+  const loaded = loadConfigFile(file, env, "run");
   return loaded.ok ? { ...loaded, comparison: compareConfigs(running, loaded.config) } : loaded;
 }
 

@@ -5,7 +5,7 @@ import { dirname, resolve } from "node:path";
 import process from "node:process";
 import { adviseOn } from "./advice.ts";
 import { fixedKeysOf } from "./changes.ts";
-import { checkCertificates } from "./certificate-checks.ts";
+import { checkCertificates, type Purpose } from "./certificate-checks.ts";
 import { type BackendsLists, includeBackends } from "./backends-file.ts";
 import { checkConfig } from "./checks.ts";
 import { checkKeyFiles } from "./key-files.ts";
@@ -49,10 +49,13 @@ export interface LoadSource {
   readonly env: Readonly<Record<string, string | undefined>>;
   /** Every other file, by absolute path; the file system unless given. */
   readonly readFile?: (path: string) => string;
+  /** `check` unless given. */
+  readonly purpose?: Purpose;
 }
 
 /** Never throws for what stands in the text. */
-export function loadConfig({ text, file, env, readFile = readText }: LoadSource): LoadResult {
+export function loadConfig(source: LoadSource): LoadResult {
+  const { text, file, env, readFile = readText, purpose = "check" } = source;
   const path = resolve(file);
   const files = new SourceFiles(readFile);
   files.add(path, text);
@@ -62,11 +65,11 @@ export function loadConfig({ text, file, env, readFile = readText }: LoadSource)
   if (!isReadable || value === undefined) {
     return { ok: false, errors: inOrder(errors, file), warnings: [], files: files.fingerprints };
   }
-  return build({ value, file, directory: dirname(file), env, files, errors, reported, locate });
+  return build({ value, file, directory: dirname(file), env, files, purpose, errors, reported, locate });
 }
 
 /** The same from a file; one that cannot be read is an error at its first character. */
-export function loadConfigFile(file: string, env: LoadSource["env"]): LoadResult {
+export function loadConfigFile(file: string, env: LoadSource["env"], purpose: Purpose): LoadResult {
   const files = new SourceFiles(readText);
   let text: string;
   try {
@@ -76,7 +79,7 @@ export function loadConfigFile(file: string, env: LoadSource["env"]): LoadResult
     const errors = [{ file, line: 1, column: 1, path: "", message }];
     return { ok: false, errors, warnings: [], files: files.fingerprints };
   }
-  return loadConfig({ text, file, env });
+  return loadConfig({ text, file, env, purpose });
 }
 
 /** Configurations that have been through here, so that a caller may hand either kind to the library. */
@@ -92,7 +95,7 @@ export function parseConfig(value: unknown, directory = "."): LoadResult {
   if (isResolved(value))
     return { ok: true, config: value, warnings: [], files: new Map(), fixedKeys: new Map() };
   const files = new SourceFiles(readText);
-  const source = { value, file: null, directory, env: process.env, files };
+  const source = { value, file: null, directory, env: process.env, files, purpose: "run" as const };
   return build({ ...source, errors: [], reported: [], locate: unplaced });
 }
 
@@ -103,6 +106,7 @@ interface RawConfig {
   readonly directory: string;
   readonly env: LoadSource["env"];
   readonly files: SourceFiles;
+  readonly purpose: Purpose;
   readonly errors: readonly Problem[];
   readonly reported: readonly KeyPath[];
   readonly locate: (finding: Finding) => Problem;
@@ -131,7 +135,7 @@ function examineFiles(valid: {
   const { raw, config, locate } = valid;
   const read = (path: string): string => raw.files.read(path);
   for (const path of tlsFilesOf(config)) raw.files.note(path);
-  const found = checkCertificates(config, read, Date.now());
+  const found = checkCertificates(config, read, { purpose: raw.purpose, nowMs: Date.now() });
   const errors = inOrder([...checkKeyFiles(config, read), ...found.errors].map(locate), raw.file);
   const warnings = inOrder([...valid.warnings, ...found.warnings.map(locate)], raw.file);
   const files = raw.files.fingerprints;

@@ -59,7 +59,7 @@ function yaml(backends: number, more = "", reload = "settle: 20ms"): string {
 async function startReloader(text: string): Promise<Running> {
   const file = join(await temporaryFolder(), "weir.yaml");
   writeFileSync(file, text);
-  const loaded = loadConfigFile(file, {});
+  const loaded = loadConfigFile(file, {}, "run");
   if (!loaded.ok) throw new Error(JSON.stringify(loaded.errors));
   const lines: string[] = [];
   const log = recordingLog((level, message, fields) =>
@@ -68,7 +68,7 @@ async function startReloader(text: string): Promise<Running> {
   async function load(order: LoadOrder): Promise<Reading> {
     running.loads += 1;
     await running.onLoad("before");
-    const next = loadConfigFile(order.file, order.env);
+    const next = loadConfigFile(order.file, order.env, "run");
     await running.onLoad("after");
     return next.ok ? { ...next, comparison: compareConfigs(order.running, next.config) } : next;
   }

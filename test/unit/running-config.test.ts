@@ -1,13 +1,14 @@
 // How one configuration takes the place of another, with threads that the test answers for.
 
 import { describe, expect, test } from "vitest";
-import { parseConfig } from "../../src/config/load.ts";
+import { loadConfig } from "../../src/config/load.ts";
 import type { Config } from "../../src/config/schema.ts";
 import { RunningConfig } from "../../src/running-config.ts";
 import { Counters } from "../../src/shared-memory/counters.ts";
 
 function configOf(keys: Readonly<Record<string, unknown>> = {}): Config {
-  const result = parseConfig({ listeners: [":8080"], pools: { chat: { backends: ["ws://a"] } }, ...keys });
+  const all = { listeners: [":8080"], pools: { chat: { backends: ["ws://a"] } }, ...keys };
+  const result = loadConfig({ text: JSON.stringify(all), file: "weir.yaml", env: {} });
   if (!result.ok) throw new Error(JSON.stringify(result.errors));
   return result.config;
 }

@@ -5,7 +5,7 @@ import { mkdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
 import { alternativeNames, certificatesIn, hostNamesOf } from "../../../src/config/certificates.ts";
-import { formatProblem, loadConfig } from "../../../src/config/load.ts";
+import { formatProblem, loadConfig, loadConfigFile, parseConfig } from "../../../src/config/load.ts";
 import { makeAuthority, makeCertificates, openssl } from "../../support/certificates.ts";
 import { temporaryFolder } from "../../support/cleanup.ts";
 import { isMissing } from "../../support/requirement.ts";
@@ -104,6 +104,24 @@ pools: { chat: { backends: ["ws://a:1"] } }
       "weir.yaml:5:17: warning: listeners[0].tls.certificates[0].cert: cert cannot be read: no such file or directory",
       "weir.yaml:6:16: warning: listeners[0].tls.certificates[0].key: key cannot be read: no such file or directory",
     ]);
+  });
+
+  test("that are not there are errors where the configuration is to be run", async () => {
+    const ca = join(await temporaryFolder(), "no.crt");
+    const pools = { chat: { backends: [{ url: "wss://a:1", tls: { ca } }] } };
+    const file = join(await temporaryFolder(), "weir.yaml");
+    await writeFile(file, `listeners: [":1"]\npools: ${JSON.stringify(pools)}\n`);
+    const path = "pools.chat.backends[0].tls.ca";
+    const message = `${ca} cannot be read: no such file or directory`;
+    for (const { loaded, place } of [
+      { loaded: loadConfigFile(file, {}, "run"), place: { file, line: 2, column: 60 } },
+      {
+        loaded: parseConfig({ listeners: [":1"], pools }),
+        place: { file: null, line: null, column: null },
+      },
+    ]) {
+      expect(loaded).toMatchObject({ ok: false, errors: [{ ...place, path, message }], warnings: [] });
+    }
   });
 
   test("that have expired are warnings: they are served", async () => {

@@ -22,7 +22,7 @@ test("a valid file comes with what is new about it", async () => {
   await writeFile(file, TEXT);
   const env = { HOST: "after" };
   expect(await new Loader().load({ file, env, running: running() })).toEqual({
-    ...loadConfigFile(file, env),
+    ...loadConfigFile(file, env, "run"),
     comparison: {
       changes: [{ path: "pools.chat.backends", what: "after:1 added, before:1 removed" }],
       removals: [{ pool: "chat", removed: 1, of: 1 }],
@@ -35,7 +35,7 @@ test("an invalid file comes with its errors", async () => {
   const file = join(await temporaryFolder(), "weir.yaml");
   await writeFile(file, "listeners: [8080]\n");
   const reading = await new Loader().load({ file, env: {}, running: running() });
-  expect(reading).toEqual(loadConfigFile(file, {}));
+  expect(reading).toEqual(loadConfigFile(file, {}, "run"));
   expect(reading.ok).toBe(false);
 });
 
