@@ -8,6 +8,9 @@ import type { Config } from "./schema.ts";
 /** The size of the shortest hash of the HS algorithms. */
 const MIN_SECRET_BYTES = 32;
 
+/** In `weir_connections_limit`, the tier of `limits.maxConnections`. */
+const ALL_TIERS = "all";
+
 /** Guesses are late by half a second each, so this takes years where the characters are chosen at random. */
 const MIN_TOKEN_LENGTH = 8;
 
@@ -15,6 +18,7 @@ const MIN_TOKEN_LENGTH = 8;
 export function adviseOn(config: Config): Finding[] {
   return [
     ...adviseOnIdentity(config),
+    ...adviseOnTiers(config),
     ...adviseOnAdmin(config),
     ...adviseOnShutdown(config),
     ...adviseOnRoutes(config),
@@ -37,6 +41,12 @@ function adviseOnIdentity(config: Config): Finding[] {
     findings.push(...forgeable("tier", tier, message));
   }
   return [...findings, ...adviseOnSecret(config), ...adviseOnCookies(config)];
+}
+
+function adviseOnTiers({ tiers }: Config): Finding[] {
+  if (tiers[ALL_TIERS] === undefined) return [];
+  const message = "is what the metrics call all tiers together: they do not tell this one's own cap";
+  return [{ path: ["tiers", ALL_TIERS], at: "key", message }];
 }
 
 function adviseOnAdmin({ admin }: Config): Finding[] {

@@ -20,7 +20,6 @@ export function checkConfig(raw: unknown, lists: BackendsLists): Finding[] {
     ...checkClientCertificates(raw),
     ...checkJwt(raw),
     ...checkSources(raw),
-    ...checkTierNames(raw),
     ...checkDefaultTier(raw),
     ...checkRoutes(raw),
     ...entriesOf(field(raw, "pools")).flatMap(([name, pool]) =>
@@ -30,9 +29,6 @@ export function checkConfig(raw: unknown, lists: BackendsLists): Finding[] {
     ...checkPairs(raw),
   ];
 }
-
-/** In `weir_connections_limit`, the tier of `limits.maxConnections`. */
-const ALL_TIERS = "all";
 
 /** Pairs of tier and pool whose messages are counted, at most. */
 const MAX_PAIRS = 16_384;
@@ -97,12 +93,6 @@ function checkSources(raw: unknown): Finding[] {
       return [];
     }),
   );
-}
-
-function checkTierNames(raw: unknown): Finding[] {
-  if (field(field(raw, "tiers"), ALL_TIERS) === undefined) return [];
-  const message = `"${ALL_TIERS}" is what the metrics call all tiers together: give the tier another name`;
-  return [{ path: ["tiers", ALL_TIERS], at: "key", message }];
 }
 
 function checkDefaultTier(raw: unknown): Finding[] {

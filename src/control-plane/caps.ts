@@ -29,11 +29,15 @@ export class Caps {
     return this.#limits.maxConnections;
   }
 
-  /** Every cap that is set, and the connections that count against it; the global one under the name `all`. */
+  /**
+   * Every cap that is set, and the connections that count against it; the global one under the name `all`,
+   * in the place of a tier of that name.
+   */
   get all(): { tier: string; limit: number; open: number }[] {
     const caps = [{ tier: "all", limit: this.#limits.maxConnections, open: this.#total }];
     for (const [tier, { maxConnections }] of Object.entries(this.#limits.tiers)) {
-      if (maxConnections !== null) caps.push({ tier, limit: maxConnections, open: this.ofTier(tier) });
+      if (maxConnections !== null && tier !== "all")
+        caps.push({ tier, limit: maxConnections, open: this.ofTier(tier) });
     }
     return caps;
   }

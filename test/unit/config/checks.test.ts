@@ -139,9 +139,9 @@ describe("addresses", () => {
 });
 
 describe("tiers", () => {
-  test("none is called what the metrics call all of them", () => {
-    expect(errorsOf(LISTENERS, POOLS, "tiers: { all: { default: true } }")).toEqual([
-      'f:3:10: tiers.all: "all" is what the metrics call all tiers together: give the tier another name',
+  test("one is warned of that is called what the metrics call all of them", () => {
+    expect(warningsOf(POOLS, "tiers: { all: { default: true } }")).toEqual([
+      "f:3:10: warning: tiers.all: is what the metrics call all tiers together: they do not tell this one's own cap",
     ]);
   });
 

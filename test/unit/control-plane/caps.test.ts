@@ -45,6 +45,19 @@ test("a lowered cap keeps what is open and lets nobody in until it has room", ()
   expect(caps.exceededBy("vip", 0)).toBeNull();
 });
 
+test("of the caps that are told, `all` is the global one, also beside a tier of that name", () => {
+  const caps = new Caps({
+    maxConnections: 10,
+    tiers: { all: tier({ maxConnections: 2 }), vip: tier({ maxConnections: 3 }) },
+  });
+  caps.acquire("all");
+  caps.acquire("vip");
+  expect(caps.all).toEqual([
+    { tier: "all", limit: 10, open: 2 },
+    { tier: "vip", limit: 3, open: 1 },
+  ]);
+});
+
 test("a connection whose tier is gone counts as of the default one, until its tier is back", () => {
   const [vip, guest] = [tier({ maxConnections: 1 }), tier({ maxConnections: 2, default: true })];
   const caps = new Caps({ maxConnections: 10, tiers: { vip, guest } });
