@@ -122,7 +122,7 @@ function adviseOnRoutes({ routes }: Config): Finding[] {
 }
 
 function takesEverything({ match }: RouteConfig): boolean {
-  return match.host === null && (match.path === null || match.path === "/*");
+  return match.host === null && (match.path === null || /^\/?\*$/.test(match.path));
 }
 
 function adviseOnPools({ pools, routes }: Config): Finding[] {

@@ -140,19 +140,20 @@ function isPrintable(text: string): boolean {
 
 /** Path of a request, as it is sent. */
 export function urlPath() {
-  return pathOf(/^\/[^?#\s]*$/);
+  return pathOf(/^\/[^?#\s]*$/, "/");
 }
 
 /** Pattern that decoded paths are held against: they can have spaces. */
 export function pathPattern() {
-  return pathOf(/^\/[^?#]*$/);
+  return pathOf(/^[/*][^?#]*$/, "/ or *");
 }
 
-function pathOf(form: RegExp) {
+function pathOf(form: RegExp, beginning: string) {
   return z
     .string({ error: ({ input }) => `${describeValue(input)} is not a path like /chat` })
     .regex(form, {
-      error: ({ input }) => `${describeValue(input)} is not a path: it begins with / and has no query`,
+      error: ({ input }) =>
+        `${describeValue(input)} is not a path: it begins with ${beginning} and has no query`,
     })
     .refine(isPrintable, { error: "holds control characters" })
     .meta({ title: "path" });

@@ -41,6 +41,7 @@ test("the first route that matches host and path wins; none is 404 no_route", as
     { match: { path: "/any/*/end" }, pool: "middle" },
     { match: { path: "/exact" }, pool: "exact" },
     { match: { path: "/two words/*" }, pool: "words" },
+    { match: { path: "*.png" }, pool: "pictures" },
     { match: { path: "/*.json" }, pool: "suffix" },
     { match: { host: "[::1]" }, pool: "address" },
   ]);
@@ -54,6 +55,7 @@ test("the first route that matches host and path wins; none is 404 no_route", as
     ["game.example", "/PLAY/1", "game"],
     ["words.test", "/two%20words/1", "words"],
     ["words.test", "/two+words/1", "no_route"],
+    ["words.test", "/a/b.png", "pictures"],
     ["GAME.Example", "/", "game"],
     ["game.example:8080", "/", "game"],
     ["chat.example", "/", "label"],

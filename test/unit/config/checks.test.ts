@@ -268,9 +268,15 @@ describe("warnings", () => {
     ]);
   });
 
-  test("a route behind one that takes everything", () => {
-    expect(warningsOf(POOLS, "routes: [{ pool: chat }, { pool: chat, match: { path: /x } }]")).toEqual([
-      "f:3:26: warning: routes[1]: is never reached, nor is what follows: routes[0] takes everything",
+  test.each([
+    "{ pool: chat }",
+    '{ pool: chat, match: { path: "*" } }',
+    "{ pool: chat, match: { path: /* } }",
+  ])("a route behind one that takes everything: %s", (first) => {
+    const routes = `routes: [${first}, { pool: chat, match: { path: /x } }]`;
+    const column = routes.lastIndexOf("{ pool") + 1;
+    expect(warningsOf(POOLS, routes)).toEqual([
+      `f:3:${column}: warning: routes[1]: is never reached, nor is what follows: routes[0] takes everything`,
     ]);
   });
 

@@ -61,7 +61,7 @@ pools:
     'weir.yaml:7:19: limits.maxMessageSize: "64k" is not a size like 512B, 64KiB or 1MiB (units are powers of 1024: KiB, MiB, GiB), or off',
     'weir.yaml:8:13: limits.onExceed: "dely" is not one of delay, drop, close, log (did you mean delay?)',
     "weir.yaml:9:13: limits.maxDelay: 30 is not a duration like 500ms, 30s, 5m or 1h (a unit is missing: 30s or 30ms?)",
-    'weir.yaml:11:20: routes[0].match.path: "play" is not a path: it begins with / and has no query',
+    'weir.yaml:11:20: routes[0].match.path: "play" is not a path: it begins with / or * and has no query',
     'weir.yaml:12:11: routes[0].pool: there is no pool "caht" (did you mean chat?)',
     "weir.yaml:13:5: routes[1].pool: is required",
     "weir.yaml:13:5: routes[1].pol: unknown key (did you mean pool?)",
@@ -147,7 +147,7 @@ describe("a route", () => {
       "match: { host: 'a*.com' }",
       'match.host: "a*.com" is not a host: write one like "example.com" or "*.example.com" (* is one whole label)',
     ],
-    ["match: { path: '/a?b' }", 'match.path: "/a?b" is not a path: it begins with / and has no query'],
+    ["match: { path: '/a?b' }", 'match.path: "/a?b" is not a path: it begins with / or * and has no query'],
     [
       "origins: ['https://a.com/']",
       'origins[0]: "https://a.com/" has a path; an origin ends with its host or port',
