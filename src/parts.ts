@@ -229,6 +229,7 @@ export class Parts {
       hints: this.hints,
       observers: [this.metrics, this.#alerts.vitals, this.#upgrades],
       close: (serial, id, reason) => this.#close(serial, id, reason),
+      catchUp: () => this.#questions.catchUp(this.workers.all),
       now: this.#now,
     });
   }

@@ -3,15 +3,19 @@
 
 import type { ErrorCode } from "../errors.ts";
 import type { Log } from "../log.ts";
-import type { ConnectionSummary, RoundTrips, ToControl } from "../shared-memory/channel.ts";
+import type { AdmitRequest, ConnectionSummary, RoundTrips, ToControl } from "../shared-memory/channel.ts";
 import type { AbuseWatch } from "./abuse.ts";
 import type { AddressLimits } from "./address-limits.ts";
 import type { Admission, Decision } from "./admission.ts";
 import type { Fleet } from "./fleet.ts";
 import type { Hints } from "./hints.ts";
 import type { Questions } from "./questions.ts";
+import { SecondLooks } from "./second-looks.ts";
 import type { Taps } from "./taps.ts";
 import type { Thread } from "./thread.ts";
+
+/** Refusals for want of a place. */
+const FULL: ReadonlySet<ErrorCode> = new Set(["connections_full", "tier_full", "user_full", "backends_full"]);
 
 /** How a connection ended, and how long after its 101. */
 export type TimedEnd = Pick<ConnectionSummary, "code" | "by" | "reason" | "durationMs">;
@@ -45,24 +49,32 @@ interface DispatcherOptions {
   readonly isReady: (pool: string | null) => boolean;
   /** Ends one connection. */
   readonly close: (worker: number, id: number, reason: "abuse" | "admin") => void;
+  /** Resolves when all threads have told what they had to. */
+  readonly catchUp: () => Promise<void>;
   /** Monotonic milliseconds. */
   readonly now: () => number;
 }
 
 export class Dispatcher {
   readonly #options: DispatcherOptions;
+  readonly #secondLooks: SecondLooks;
 
   constructor(options: DispatcherOptions) {
     this.#options = options;
+    const { admission, catchUp } = options;
+    this.#secondLooks = new SecondLooks({
+      catchUp,
+      look: (thread, request) => {
+        const decision = admission.admit(thread.serial, request);
+        if (decision !== null) answer(thread, request.id, decision);
+      },
+    });
   }
 
   onMessage(thread: Thread, message: ToControl): void {
     switch (message.type) {
-      case "admit": {
-        const decision = this.#options.admission.admit(thread.serial, message.request);
-        if (decision !== null) answer(thread, message.request.id, decision);
-        return;
-      }
+      case "admit":
+        return this.#onAdmit(thread, message.request);
       case "enter": {
         const { id, address } = message;
         const isSo = this.#options.addresses.enter(thread.serial, id, address);
@@ -126,6 +138,7 @@ export class Dispatcher {
 
   onDeath(thread: Thread): void {
     this.#options.questions.onDeath(thread);
+    this.#secondLooks.onDeath(thread);
     this.#options.taps.onDeath(thread);
     const { admission, addresses, now } = this.#options;
     addresses.releaseWorker(thread.serial);
@@ -148,8 +161,16 @@ export class Dispatcher {
     for (const observer of this.#options.observers) news(observer);
   }
 
+  #onAdmit(thread: Thread, request: AdmitRequest): void {
+    const decision = this.#options.admission.admit(thread.serial, request);
+    if (decision === null) return;
+    if ("refused" in decision && FULL.has(decision.refused)) this.#secondLooks.add(thread, request);
+    else answer(thread, request.id, decision);
+  }
+
   #onReleased(thread: Thread, { id, summary }: Extract<ToControl, { type: "release" }>): void {
     const { admission, fleet } = this.#options;
+    this.#secondLooks.leave(thread, id);
     const network = admission.find(thread.serial, id)?.network;
     const slot = admission.release(thread.serial, id);
     if (slot === null || network === undefined || summary === null) return;

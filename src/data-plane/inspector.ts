@@ -1,6 +1,7 @@
 // Answers what the control plane asks about the open connections of this thread. It counts nothing itself: it
 // reads the figures that are kept anyway, and what they were when they were last asked for.
 
+import { setImmediate } from "node:timers/promises";
 import {
   type Answer,
   type ConnectionFacts,
@@ -15,6 +16,9 @@ const BUSIEST_USERS = 100;
 
 /** Whoever asks for the busiest users does so about once a second. */
 const MAX_BETWEEN_LOOKS_MS = 5_000;
+
+/** In the first one ends are read, in the second one the sockets close. */
+const TURNS_TO_CLOSE = 2;
 
 /** Clients that are told something in one turn of the event loop. */
 const NOTICES_PER_TURN = 200;
@@ -48,6 +52,8 @@ export class Inspector {
       case "notice":
         return { kind: "notice", clients: await this.#notify(question) };
       case "news":
+        // Sockets that have ended by now are closed in the next turn, and their news come behind that.
+        for (let turn = 0; turn < TURNS_TO_CLOSE; turn += 1) await setImmediate();
         return { kind: "news" };
       default:
         return question satisfies never;
@@ -93,7 +99,7 @@ export class Inspector {
     for (const [index, one] of open.entries()) {
       if (this.#connections.notify(one, text)) clients += 1;
       if (index % NOTICES_PER_TURN === NOTICES_PER_TURN - 1) {
-        await new Promise((resolve) => setImmediate(resolve));
+        await setImmediate();
       }
     }
     return clients;

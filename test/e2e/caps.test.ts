@@ -144,6 +144,12 @@ describe("a slot is given back", () => {
     expect(await refusalOf(weir.url, asAnn)).toMatchObject({ code: "user_full" });
   });
 
+  test("to a client that leaves and is back at once, on whichever of four threads", async () => {
+    const weir = await startRace({ limits: { maxConnections: 1 } });
+    for (let round = 0; round < 20; round += 1) await (await openClient(weir.url)).close(1_000);
+    expect((await scrape(weir.adminUrl)).sum("weir_upgrades_total", { result: "ok" })).toBe(20);
+  });
+
   test("of a client that leaves while its backend is dialled", async () => {
     const server = await startScriptedBackend([neverAnswer(), accept()]);
     const weir = await startWeir(JSON.stringify(limitedConfig([server.url], one)));

@@ -61,6 +61,7 @@ beforeEach(() => {
     hints: { give: (...hint) => void told.push(["hint", ...hint]) },
     observers: [recordingObserver()],
     close: (...ordered) => void told.push(["close", ...ordered]),
+    catchUp: () => Promise.resolve(),
     now: () => 0,
   });
 });
