@@ -15,7 +15,7 @@ import {
 import type { Finding, KeyPath } from "./problems.ts";
 import { hasReference, substitute, SubstitutionError, type SubstitutionSource } from "./substitute.ts";
 import { keyText, offsetOf, YamlNodes } from "./yaml-nodes.ts";
-import { explainAlias, explainBrackets, explainReference } from "./yaml-traps.ts";
+import { explainAlias, explainBraces, explainBrackets, explainReference } from "./yaml-traps.ts";
 
 /** Aliases repeat what they stand for; more nodes than this are a mistake or an attack. */
 const MAX_NODES = 100_000;
@@ -128,6 +128,7 @@ export class NodeReader {
     const rest = /^[^\s,\]}]*/.exec(this.#text.slice(end))?.[0] ?? "";
     if (isAlias(key)) this.#fail(path, start, explainAlias(source), true);
     else if (isSeq(key)) this.#fail(path, start, explainBrackets(source + rest), true);
+    else if (isMap(key)) this.#fail(path, start, explainBraces(), true);
     else this.#fail(path, start, "a key must be text");
     return null;
   }

@@ -33,6 +33,11 @@ export function explainBrackets(found: string): string {
   return `[ begins a list in YAML: quote it, ${JSON.stringify(found)}`;
 }
 
+/** An unquoted `{{retryAfterMs}}`, which may be anywhere in the text that it belongs to. */
+export function explainBraces(): string {
+  return "{ begins a mapping in YAML: quote the whole text";
+}
+
 /** An unquoted `*.example.com`. */
 export function explainAlias(found: string): string {
   return `* begins an alias in YAML: quote it, ${JSON.stringify(found)}`;

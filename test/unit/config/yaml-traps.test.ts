@@ -28,6 +28,14 @@ describe("what must be quoted", () => {
       `${VALID}routes:\n  - match:\n      host: *.example.com\n    pool: chat`,
       'f:5:13: routes[0].match.host: * begins an alias in YAML: quote it, "*.example.com"',
     ],
+    [
+      `${VALID}routes: [{ pool: chat, notices: { draining: {{graceSeconds}} } }]`,
+      "f:3:46: routes[0].notices.draining: { begins a mapping in YAML: quote the whole text",
+    ],
+    [
+      `${VALID}routes: [{ pool: chat, notices: { limited: {"retryAfterMs":{{retryAfterMs}}} } }]`,
+      "f:3:61: routes[0].notices.limited.retryAfterMs: { begins a mapping in YAML: quote the whole text",
+    ],
     [`${VALID}pidFile: @x`, "f:3:10: an unquoted value cannot begin with @: quote it"],
     [`${VALID}log: level: info`, 'f:3:6: an unquoted value cannot hold ": ": quote it'],
   ];
