@@ -3,7 +3,7 @@ import { join } from "node:path";
 import { describe, expect, test } from "vitest";
 
 import { SecureContexts, tlsOptions } from "../../src/backend-tls.ts";
-import { parseConfig } from "../../src/config/load.ts";
+import { loadConfig } from "../../src/config/load.ts";
 import type { BackendConfig } from "../../src/config/schema.ts";
 import { makeCertificates, openssl } from "../support/certificates.ts";
 import { temporaryFolder } from "../support/cleanup.ts";
@@ -13,10 +13,12 @@ type Section = Readonly<Record<string, unknown>>;
 
 /** The backend `b` of a configuration. */
 function backend(tls: Section | "off" = "off", url = "wss://chat.test:443"): BackendConfig {
-  const result = parseConfig({
+  const text = JSON.stringify({
     listeners: [":8080"],
     pools: { chat: { backends: [{ id: "b", url, tls }] } },
   });
+  // As where it is only checked: what it names may be gone by the time that it is used.
+  const result = loadConfig({ text, file: "test.yaml", env: {}, purpose: "check" });
   const config = result.ok ? result.config.pools["chat"]?.backends[0] : undefined;
   if (config === undefined) throw new Error("no backend");
   return config;

@@ -1,6 +1,6 @@
 // What a health check is given, made from what a configuration file says.
 import { SecureContexts } from "../../../../src/backend-tls.ts";
-import { parseConfig } from "../../../../src/config/load.ts";
+import { loadConfig } from "../../../../src/config/load.ts";
 import type { BackendConfig } from "../../../../src/config/schema.ts";
 import type { HealthCheckConfig } from "../../../../src/config/schema-health.ts";
 import type { CheckTarget } from "../../../../src/control-plane/health/open-socket.ts";
@@ -14,10 +14,12 @@ interface Checked {
 
 /** A backend and its health check, as the file has them. */
 export function checkedBackend(backend: Section, healthCheck: Section | string): Checked {
-  const result = parseConfig({
+  const text = JSON.stringify({
     listeners: [":8080"],
     pools: { chat: { backends: [backend], healthCheck } },
   });
+  // As where it is only checked: what it names may be gone by the time that it is used.
+  const result = loadConfig({ text, file: "test.yaml", env: {}, purpose: "check" });
   if (!result.ok) throw new Error(JSON.stringify(result.errors));
   const pool = result.config.pools["chat"];
   const [config] = pool?.backends ?? [];
