@@ -26,7 +26,7 @@ export class Connection implements PipeOwner {
   #end: ConnectionEnd | null = null;
   /** Weir has said goodbye itself: what the sides do from then on is no news. */
   #isLeaving = false;
-  /** What our goodbye of a shutdown waits for; null before it, and behind. */
+  /** What the goodbye of a shutdown waits for: until then this is open like any other. Null before, and behind. */
   #lastMessages: LastMessages | null = null;
   #closeTimer: NodeJS.Timeout | null = null;
   #openSockets = 2;
@@ -92,16 +92,15 @@ export class Connection implements PipeOwner {
 
   /**
    * The goodbye of a shutdown: the messages in flight are delivered whole before, and so are those that wait
-   * for their turn, if all that is over by then. The peers' time begins at our Close.
+   * for their turn, if all that is over by then. Any other end may come first. The peers' time begins at our Close.
    */
   drain(untilMs: number): void {
-    if (this.#isLeaving) return;
-    this.#leave("draining", this.#clientGoodbye("draining"));
+    if (this.#isLeaving || this.#lastMessages !== null) return;
     this.#lastMessages = new LastMessages({
       pipes: [this.toBackend, this.toClient],
       withinMs: untilMs - performance.now(),
       onOver: () => {
-        this.#lastMessages = null;
+        this.#leave("draining", this.#clientGoodbye("draining"));
         this.#sayGoodbyes("draining");
       },
     });
@@ -141,11 +140,13 @@ export class Connection implements PipeOwner {
     const by = this.#sideOf(pipe);
     this.#endAs({ code: pipe.closeReceived?.code ?? CloseCode.noStatus, by, reason: "close" });
     this.#startCloseTimer();
+    // It came instead of the end of a message, and was not passed on: the other side is to hear of it.
+    if (!pipe.writer.isClosed) this.#lastMessages?.end();
     this.#settle();
   }
 
   onCloseSent(_pipe: Pipe): void {
-    if (this.toClient.writer.isClosed && this.toBackend.writer.isClosed) this.#startCloseTimer();
+    if (isTold(this.toClient) && isTold(this.toBackend)) this.#startCloseTimer();
     this.#settle();
   }
 
@@ -204,15 +205,12 @@ export class Connection implements PipeOwner {
     if (pipe.closeReceived !== null) return;
     if (!this.#isLeaving) this.#onLost(pipe);
     this.#opposite(pipe).stop();
-    // A frame cut short can only be followed by the end of the stream.
-    if (this.#lastMessages !== null && pipe.isInsideFrame) this.#cut(pipe);
-    this.#lastMessages?.end();
     pipe.source.destroySoon();
   }
 
   /** A side is gone without a Close. What it sent before is already on its way to the other one. */
   #onLost(pipe: Pipe): void {
-    this.#isLeaving = true;
+    this.#beginToLeave();
     const isClient = pipe === this.toBackend;
     const reason: CloseReasonName = isClient ? "client_lost" : "backend_lost";
     this.#endAs({ code: CloseCode.abnormal, by: this.#sideOf(pipe), reason });
@@ -227,8 +225,14 @@ export class Connection implements PipeOwner {
     }
   }
 
-  #leave(reason: CloseReasonName, code: Goodbye): void {
+  #beginToLeave(): void {
     this.#isLeaving = true;
+    this.#lastMessages?.stop();
+    this.#lastMessages = null;
+  }
+
+  #leave(reason: CloseReasonName, code: Goodbye): void {
+    this.#beginToLeave();
     this.#options.observer.onGoodbye(this, reason);
     this.#endAs({ code: code === "cut" ? CloseCode.abnormal : code, by: CLOSE_REASONS[reason].by, reason });
   }
@@ -313,6 +317,11 @@ export class Connection implements PipeOwner {
   #opposite(pipe: Pipe): Pipe {
     return pipe === this.toBackend ? this.toClient : this.toBackend;
   }
+}
+
+/** The sink has its Close, or its FIN. */
+function isTold({ writer }: Pipe): boolean {
+  return writer.isClosed || writer.socket.writableEnded;
 }
 
 function endSocket(socket: Socket): void {

@@ -133,6 +133,7 @@ describe("notices.draining", () => {
     expect(await bystander.client.nextText()).toBe(notice(0));
     expect(await bystander.client.nextClose()).toEqual(goodbye);
     bystander.client.reset();
+    bystander.backend.reset();
     await backend.sendFrame({ opcode: ping, payload: "between" });
     expect(await client.nextFrame()).toMatchObject({ opcode: ping });
     const last = backend.encode({ opcode: continuation, payload: "message" });
