@@ -11,11 +11,10 @@ export interface SocketEndpoint {
   readonly path: string;
   /** Open at once at most: they cost memory, and each of them work. */
   readonly max: number;
-  /**
-   * Returns what an open socket is handed to; its client hears 101 when that resolves. Throws ApiError where the
-   * query asks for nothing that is.
-   */
-  readonly prepare: (url: URL) => (socket: WebSocket) => Promise<void> | void;
+  /** Returns what an open socket is handed to. Throws ApiError where the query asks for nothing that is. */
+  readonly prepare: (url: URL) => (socket: WebSocket) => void;
+  /** Its client hears 101 when this resolves, and until then nothing at all. Must not reject. */
+  readonly untilReady?: () => Promise<void>;
 }
 
 interface Upgrade {
@@ -75,13 +74,14 @@ export class Sockets {
     if (open.size >= endpoint.max) return full;
     try {
       const onOpen = endpoint.prepare(url);
-      socket.cork();
+      if (endpoint.untilReady !== undefined) socket.cork();
       this.#server.handleUpgrade(request, socket, head, (webSocket) => {
         open.add(webSocket);
         webSocket.on("close", () => open.delete(webSocket));
         // A broken frame or a cut socket: the close that follows is what counts.
         webSocket.on("error", () => webSocket.terminate());
-        void Promise.resolve(onOpen(webSocket)).finally(() => socket.uncork());
+        onOpen(webSocket);
+        void endpoint.untilReady?.().then(() => socket.uncork());
       });
       return null;
     } catch (error) {

@@ -32,7 +32,7 @@ export function tapEndpoint({ taps, oversight, log }: TapSources): SocketEndpoin
       const user = url.searchParams.get("user");
       const connection = url.searchParams.get("connection");
       const target = targetOf(user, connection, oversight);
-      return async (socket) => {
+      return (socket) => {
         const sender = new TapSender(socket);
         const close = taps.open(target, {
           onFrames: (batch) => sender.take(batch),
@@ -44,10 +44,10 @@ export function tapEndpoint({ taps, oversight, log }: TapSources): SocketEndpoin
           sender.stop();
           log.info("tap ends", { user, connection });
         });
-        // Every frame from the 101 on is seen.
-        await oversight.catchUp();
       };
     },
+    // Every frame from the 101 on is seen.
+    untilReady: () => oversight.catchUp(),
   };
 }
 

@@ -44,7 +44,7 @@ afterEach(() => {
 async function opened(): Promise<FakeWebSocket> {
   const socket = new FakeWebSocket();
   const url = new URL("http://admin/api/stream");
-  void stream.endpoint.prepare(url)(socket as unknown as WebSocket);
+  stream.endpoint.prepare(url)(socket as unknown as WebSocket);
   await vi.advanceTimersByTimeAsync(0);
   return socket;
 }
