@@ -178,15 +178,14 @@ export class Admission {
 
   /** Null: it waits, and the event `decided` tells what became of it. */
   admit(worker: number, request: AdmitRequest): Decision | null {
-    const { refusal, replacesStalest } = this.foresee(request);
-    if (refusal !== null) return { refused: refusal };
-    if (request.kind === "request") return this.#admitRequest(request);
-    if (replacesStalest) return this.#replaceStalest(worker, request) ? null : { refused: "user_full" };
-    // The slot is taken before the wait and the dial: two upgrades that race would else both see it free.
-    const place = this.#holdings.acquire(worker, request);
-    const turn = this.#pace.request(place, place, this.#gate.priorityOf(request));
-    if (turn === "waiting") return null;
-    return turn === "go" ? this.#assign(place) : this.#refuse(place, "upgrade_limited");
+    return this.#decide(worker, request, (place) =>
+      this.#pace.request(place, place, this.#gate.priorityOf(request)),
+    );
+  }
+
+  /** The same for one that was refused with `backends_full`, and is not yet told so: it has had its turn. */
+  admitBehindTurn(worker: number, request: AdmitRequest): Decision | null {
+    return this.#decide(worker, request, () => "go");
   }
 
   /** What `admit` would say before it looks for a backend; nothing is taken. */
@@ -267,6 +266,22 @@ export class Admission {
 
   stop(): void {
     this.#pace.stop();
+  }
+
+  #decide(
+    worker: number,
+    request: AdmitRequest,
+    turnOf: (place: Place) => ReturnType<UpgradePace<Place, Place>["request"]>,
+  ): Decision | null {
+    const { refusal, replacesStalest } = this.foresee(request);
+    if (refusal !== null) return { refused: refusal };
+    if (request.kind === "request") return this.#admitRequest(request);
+    if (replacesStalest) return this.#replaceStalest(worker, request) ? null : { refused: "user_full" };
+    // The slot is taken before the wait and the dial: two upgrades that race would else both see it free.
+    const place = this.#holdings.acquire(worker, request);
+    const turn = turnOf(place);
+    if (turn === "waiting") return null;
+    return turn === "go" ? this.#assign(place) : this.#refuse(place, "upgrade_limited");
   }
 
   /** Whether a connection of the user makes room; the upgrade waits until it is gone. */

@@ -64,8 +64,11 @@ export class Dispatcher {
     const { admission, catchUp } = options;
     this.#secondLooks = new SecondLooks({
       catchUp,
-      look: (thread, request) => {
-        const decision = admission.admit(thread.serial, request);
+      look: (thread, request, refused) => {
+        const decision =
+          refused === "backends_full"
+            ? admission.admitBehindTurn(thread.serial, request)
+            : admission.admit(thread.serial, request);
         if (decision !== null) answer(thread, request.id, decision);
       },
     });
@@ -164,8 +167,9 @@ export class Dispatcher {
   #onAdmit(thread: Thread, request: AdmitRequest): void {
     const decision = this.#options.admission.admit(thread.serial, request);
     if (decision === null) return;
-    if ("refused" in decision && FULL.has(decision.refused)) this.#secondLooks.add(thread, request);
-    else answer(thread, request.id, decision);
+    if ("refused" in decision && FULL.has(decision.refused)) {
+      this.#secondLooks.add(thread, request, decision.refused);
+    } else answer(thread, request.id, decision);
   }
 
   #onReleased(thread: Thread, { id, summary }: Extract<ToControl, { type: "release" }>): void {

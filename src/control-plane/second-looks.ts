@@ -1,18 +1,20 @@
 // Upgrades that a count would refuse. Before they are, all threads tell what has happened: who has just left may be
 // back at once on another thread, ahead of the news that its place is free. One round of it serves all who wait.
 
+import type { ErrorCode } from "../errors.ts";
 import type { AdmitRequest } from "../shared-memory/channel.ts";
 import type { Thread } from "./thread.ts";
 
 interface Waiting {
   readonly thread: Thread;
   readonly request: AdmitRequest;
+  readonly refused: ErrorCode;
 }
 
 interface SecondLooksOptions {
   /** Resolves when all threads have told what they had to. */
   readonly catchUp: () => Promise<void>;
-  readonly look: (thread: Thread, request: AdmitRequest) => void;
+  readonly look: (thread: Thread, request: AdmitRequest, refused: ErrorCode) => void;
 }
 
 export class SecondLooks {
@@ -24,8 +26,9 @@ export class SecondLooks {
     this.#options = options;
   }
 
-  add(thread: Thread, request: AdmitRequest): void {
-    this.#waiting.set(keyOf(thread, request.id), { thread, request });
+  /** @param refused what it would be refused with */
+  add(thread: Thread, request: AdmitRequest, refused: ErrorCode): void {
+    this.#waiting.set(keyOf(thread, request.id), { thread, request, refused });
     if (!this.#isAsking) void this.#ask();
   }
 
@@ -53,7 +56,7 @@ export class SecondLooks {
     const waiting = this.#waiting.get(key);
     if (waiting === undefined) return;
     this.#waiting.delete(key);
-    this.#options.look(waiting.thread, waiting.request);
+    this.#options.look(waiting.thread, waiting.request, waiting.refused);
   }
 }
 

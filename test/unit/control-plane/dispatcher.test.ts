@@ -39,8 +39,12 @@ let dispatcher: Dispatcher;
 beforeEach(() => {
   told = [];
   ({ admission } = admissionOf(config));
-  dispatcher = new Dispatcher({
-    admission,
+  dispatcher = dispatcherOf(admission);
+});
+
+function dispatcherOf(given: Admission): Dispatcher {
+  return new Dispatcher({
+    admission: given,
     abuse: new AbuseWatch(null),
     addresses: new AddressLimits({ connections: 1, upgrades: null }, () => 0),
     isReady: (pool) => pool === "chat",
@@ -64,7 +68,7 @@ beforeEach(() => {
     catchUp: () => Promise.resolve(),
     now: () => 0,
   });
-});
+}
 
 describe("the dispatcher", () => {
   test("answers on the thread that asked, and counts what it hears", async () => {
@@ -84,6 +88,21 @@ describe("the dispatcher", () => {
       ["ended", "chat", summary],
     ]);
     expect(admission.connections).toBe(0);
+  });
+
+  test("lets an upgrade that finds all backends full spend one turn of the pace, though it is looked at twice", async () => {
+    const upgrades = { rate: "1/h", burst: 5, queue: 10, timeout: "1h" };
+    const pools = { chat: { backends: [{ id: "a", capacity: 1 }] } };
+    const { admission: paced } = admissionOf(configOfPools(pools, { limits: { upgrades } }));
+    const { thread, answers } = fakeThread(7);
+    const asked = dispatcherOf(paced);
+    for (const id of [1, 2, 3, 4, 5]) {
+      asked.onMessage(thread, { type: "admit", request: requestOf({ id }) });
+      await answers(id);
+    }
+    const ends = (await answers(5)).map((answer) => (answer.type === "refused" ? answer.code : answer.type));
+    expect(ends).toEqual(["granted", ...Array<string>(4).fill("backends_full")]);
+    expect(paced.waiting).toMatchObject([{ length: 0 }]);
   });
 
   test("trades a failed grant, and lets the failure stand where nothing is left", async () => {

@@ -32,8 +32,8 @@ async function endRound(): Promise<void> {
 }
 
 test("a request is looked at again behind the news of all threads, and once", async () => {
-  looks.add(first, requestOf({ id: 1 }));
-  looks.add(second, requestOf({ id: 1 }));
+  looks.add(first, requestOf({ id: 1 }), "user_full");
+  looks.add(second, requestOf({ id: 1 }), "user_full");
   expect(looked).toEqual([]);
   await endRound();
   expect(looked).toEqual([[1, 1]]);
@@ -46,19 +46,19 @@ test("a request is looked at again behind the news of all threads, and once", as
 });
 
 test("one round serves all that came before it", async () => {
-  looks.add(first, requestOf({ id: 1 }));
-  for (const id of [2, 3, 4]) looks.add(first, requestOf({ id }));
+  looks.add(first, requestOf({ id: 1 }), "user_full");
+  for (const id of [2, 3, 4]) looks.add(first, requestOf({ id }), "user_full");
   await endRound();
   await endRound();
   expect(looked.map(([, id]) => id)).toEqual([1, 2, 3, 4]);
-  looks.add(first, requestOf({ id: 5 }));
+  looks.add(first, requestOf({ id: 5 }), "user_full");
   expect(rounds).toHaveLength(1);
 });
 
 test("whoever leaves meanwhile, or dies with its thread, is forgotten", async () => {
-  looks.add(first, requestOf({ id: 1 }));
-  looks.add(first, requestOf({ id: 2 }));
-  looks.add(second, requestOf({ id: 2 }));
+  looks.add(first, requestOf({ id: 1 }), "user_full");
+  looks.add(first, requestOf({ id: 2 }), "user_full");
+  looks.add(second, requestOf({ id: 2 }), "user_full");
   looks.leave(first, 1);
   looks.onDeath(second);
   await endRound();
