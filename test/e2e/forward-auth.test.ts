@@ -282,6 +282,7 @@ describe("another answer", () => {
     [401, {}, "Bearer", "credentials are needed"],
     [401, { "WWW-Authenticate": "Custom" }, "Custom", "credentials are needed"],
     [403, { "Content-Type": "text/html" }, undefined, "these credentials are not let in"],
+    [403, { "Content-Encoding": "gzip" }, undefined, "these credentials are not let in"],
   ])("of %i with %o and no body is Weir's own JSON", async (status, headers, challenge, message) => {
     const service = await startAuthServer((response) => void response.writeHead(status, headers).end());
     const weir = await startAsking(service.url);
@@ -293,6 +294,7 @@ describe("another answer", () => {
       challenge,
       "application/json",
     ]);
+    expect(head.header("content-encoding")).toBe(undefined);
     const body = JSON.parse((await connection.readToEnd()).toString());
     expect(body).toEqual({ error: "unauthorized", message });
   });

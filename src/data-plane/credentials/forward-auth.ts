@@ -120,10 +120,11 @@ const NEVER_COPIED: ReadonlySet<string> = new Set(["host", "content-length", "ex
 
 /** A 5xx is no word about the client: who reads a close code instead of the answer shall try again. */
 function refusalBy({ status, headers, body }: ServiceAnswer): Refusal {
+  const isSilent = status >= 400 && body?.length === 0;
   const passed = PASSED_HEADERS.flatMap((name) => {
     const lines = headers[name];
-    const isOfLostBody = body === null && name.startsWith("content-");
-    return lines === undefined || isOfLostBody ? [] : [[name, lines] as const];
+    const isOfNoBody = (body === null || isSilent) && name.startsWith("content-");
+    return lines === undefined || isOfNoBody ? [] : [[name, lines] as const];
   });
   const isSendable = passed.every(([, lines]) => lines.every((line) => isHeaderText(line)));
   const reason = `answered ${status}`;
@@ -134,7 +135,6 @@ function refusalBy({ status, headers, body }: ServiceAnswer): Refusal {
     body: body ?? Buffer.alloc(0),
   };
   if (status >= 500) return unavailable(reason, undefined, answer);
-  const isSilent = status >= 400 && body?.length === 0;
   return new Refusal("unauthorized", {
     message: `the authentication service ${reason}`,
     answer: isSilent ? worded(answer) : answer,

@@ -77,12 +77,13 @@ export class RemoteKeys {
 
   /** Never rejects. */
   #refreshForMiss(): Promise<void> {
+    if (this.#isFailing) return this.#refresh(RETRY_MS);
     const nowMs = this.#options.now();
     const fromMs = Math.max(this.#missesEndAtMs, nowMs);
     const isTooMany = fromMs - nowMs > (MISSES - 1) * MISS_INTERVAL_MS;
     if (this.#fetching !== null || isTooMany) return this.#fetching ?? Promise.resolve();
     this.#missesEndAtMs = fromMs + MISS_INTERVAL_MS;
-    return this.#refresh(this.#isFailing ? RETRY_MS : 0);
+    return this.#refresh(0);
   }
 
   /** Never rejects. Those who ask meanwhile share one fetch; nobody asks again within `intervalMs`. */

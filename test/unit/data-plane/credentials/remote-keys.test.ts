@@ -152,6 +152,20 @@ describe("a URL that does not answer", () => {
     expect(health).toEqual(["ECONNREFUSED", null]);
   });
 
+  test("is asked once a second for keys that are not there, and for one more as soon as it answers", async () => {
+    expect(await outcome(oldToken)).toBe("ann");
+    answer = new Error("down");
+    for (let time = 0; time < 50; time += 1) {
+      nowMs += 100;
+      expect(await outcome(youngToken)).toBe(UNKNOWN);
+    }
+    // The first one, and five in five seconds.
+    expect(fetches).toBe(6);
+    answer = rotated;
+    nowMs += 1_000;
+    expect(await outcome(youngToken)).toBe("ann");
+  });
+
   test("leaves the keys that are there in use for an hour, and not longer", async () => {
     expect(await outcome(oldToken)).toBe("ann");
     answer = new Error("down");
