@@ -38,6 +38,12 @@ export class AddressLimits {
     this.#config = config;
   }
 
+  /** It has as many connections as it may; nothing is taken. */
+  isFull(address: string): boolean {
+    const most = this.#config?.connections ?? null;
+    return most !== null && (this.#entries.get(address)?.connections ?? 0) >= most;
+  }
+
   /** Whether an upgrade from this address may go on; if so, it holds a place until it leaves. */
   enter(worker: number, id: number, address: string): boolean {
     if (this.#config === null) return true;

@@ -38,7 +38,7 @@ export interface TrafficObserver {
 interface DispatcherOptions {
   readonly admission: Admission;
   readonly abuse: AbuseWatch;
-  readonly addresses: Pick<AddressLimits, "enter" | "leave" | "releaseWorker">;
+  readonly addresses: Pick<AddressLimits, "enter" | "isFull" | "leave" | "releaseWorker">;
   readonly fleet: Pick<Fleet, "failed" | "lost" | "answered">;
   readonly questions: Pick<Questions, "onAnswer" | "onDeath">;
   readonly taps: Pick<Taps, "onTapped" | "onDeath">;
@@ -61,30 +61,17 @@ export class Dispatcher {
 
   constructor(options: DispatcherOptions) {
     this.#options = options;
-    const { admission, catchUp } = options;
-    this.#secondLooks = new SecondLooks({
-      catchUp,
-      look: (thread, request, refused) => {
-        const decision =
-          refused === "backends_full"
-            ? admission.admitBehindTurn(thread.serial, request)
-            : admission.admit(thread.serial, request);
-        if (decision !== null) answer(thread, request.id, decision);
-      },
-    });
+    this.#secondLooks = new SecondLooks(options);
   }
 
   onMessage(thread: Thread, message: ToControl): void {
     switch (message.type) {
       case "admit":
         return this.#onAdmit(thread, message.request);
-      case "enter": {
-        const { id, address } = message;
-        const isSo = this.#options.addresses.enter(thread.serial, id, address);
-        return thread.channel.post({ type: "verdict", id, isSo });
-      }
+      case "enter":
+        return this.#onEnter(thread, message);
       case "leave":
-        return this.#options.addresses.leave(thread.serial, message.id);
+        return this.#onLeft(thread, message.id);
       case "ask-readiness": {
         const isSo = this.#options.isReady(message.pool);
         return thread.channel.post({ type: "verdict", id: message.id, isSo });
@@ -164,12 +151,36 @@ export class Dispatcher {
     for (const observer of this.#options.observers) news(observer);
   }
 
+  #onEnter(thread: Thread, { id, address }: Extract<ToControl, { type: "enter" }>): void {
+    const { addresses } = this.#options;
+    const enter = (): void => {
+      const isSo = addresses.enter(thread.serial, id, address);
+      thread.channel.post({ type: "verdict", id, isSo });
+    };
+    if (addresses.isFull(address)) this.#secondLooks.add(thread, id, enter);
+    else enter();
+  }
+
+  #onLeft(thread: Thread, id: number): void {
+    // It is not let in any more, and its thread waits to be told.
+    if (this.#secondLooks.leave(thread, id)) thread.channel.post({ type: "verdict", id, isSo: false });
+    this.#options.addresses.leave(thread.serial, id);
+  }
+
   #onAdmit(thread: Thread, request: AdmitRequest): void {
-    const decision = this.#options.admission.admit(thread.serial, request);
+    const { admission } = this.#options;
+    const decision = admission.admit(thread.serial, request);
     if (decision === null) return;
-    if ("refused" in decision && FULL.has(decision.refused)) {
-      this.#secondLooks.add(thread, request, decision.refused);
-    } else answer(thread, request.id, decision);
+    const refused = "refused" in decision ? decision.refused : null;
+    if (refused === null || !FULL.has(refused)) return answer(thread, request.id, decision);
+    this.#secondLooks.add(thread, request.id, () => {
+      // Only who has had its turn learns that all backends are full.
+      const hasHadTurn = refused === "backends_full";
+      const second = hasHadTurn
+        ? admission.admitBehindTurn(thread.serial, request)
+        : admission.admit(thread.serial, request);
+      if (second !== null) answer(thread, request.id, second);
+    });
   }
 
   #onReleased(thread: Thread, { id, summary }: Extract<ToControl, { type: "release" }>): void {

@@ -1,20 +1,17 @@
 // Upgrades that a count would refuse. Before they are, all threads tell what has happened: who has just left may be
 // back at once on another thread, ahead of the news that its place is free. One round of it serves all who wait.
 
-import type { ErrorCode } from "../errors.ts";
-import type { AdmitRequest } from "../shared-memory/channel.ts";
 import type { Thread } from "./thread.ts";
 
 interface Waiting {
   readonly thread: Thread;
-  readonly request: AdmitRequest;
-  readonly refused: ErrorCode;
+  /** Decides again. */
+  readonly look: () => void;
 }
 
 interface SecondLooksOptions {
   /** Resolves when all threads have told what they had to. */
   readonly catchUp: () => Promise<void>;
-  readonly look: (thread: Thread, request: AdmitRequest, refused: ErrorCode) => void;
 }
 
 export class SecondLooks {
@@ -26,15 +23,15 @@ export class SecondLooks {
     this.#options = options;
   }
 
-  /** @param refused what it would be refused with */
-  add(thread: Thread, request: AdmitRequest, refused: ErrorCode): void {
-    this.#waiting.set(keyOf(thread, request.id), { thread, request, refused });
+  /** @param look decides again about what the thread has asked for under this id */
+  add(thread: Thread, id: number, look: () => void): void {
+    this.#waiting.set(keyOf(thread, id), { thread, look });
     if (!this.#isAsking) void this.#ask();
   }
 
-  /** Its client has gone. */
-  leave(thread: Thread, id: number): void {
-    this.#waiting.delete(keyOf(thread, id));
+  /** Its client has gone. Returns whether it waited. */
+  leave(thread: Thread, id: number): boolean {
+    return this.#waiting.delete(keyOf(thread, id));
   }
 
   onDeath({ serial }: Thread): void {
@@ -56,7 +53,7 @@ export class SecondLooks {
     const waiting = this.#waiting.get(key);
     if (waiting === undefined) return;
     this.#waiting.delete(key);
-    this.#options.look(waiting.thread, waiting.request, waiting.refused);
+    waiting.look();
   }
 }
 

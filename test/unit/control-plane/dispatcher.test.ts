@@ -105,6 +105,22 @@ describe("the dispatcher", () => {
     expect(paced.waiting).toMatchObject([{ length: 0 }]);
   });
 
+  test("lets a client in again whose last connection ends on another thread meanwhile", async () => {
+    const [first, second] = [fakeThread(7), fakeThread(8)];
+    const address = "ip:192.0.2.1";
+    dispatcher.onMessage(first.thread, { type: "enter", id: 1, address });
+    dispatcher.onMessage(second.thread, { type: "enter", id: 1, address });
+    dispatcher.onMessage(second.thread, { type: "enter", id: 2, address });
+    dispatcher.onMessage(second.thread, { type: "leave", id: 1 });
+    dispatcher.onMessage(first.thread, { type: "leave", id: 1 });
+    expect(await second.answers(2)).toEqual([
+      { type: "verdict", id: 1, isSo: false },
+      { type: "verdict", id: 2, isSo: true },
+    ]);
+    dispatcher.onMessage(first.thread, { type: "enter", id: 2, address });
+    expect(await first.answers(2)).toMatchObject([{ isSo: true }, { id: 2, isSo: false }]);
+  });
+
   test("trades a failed grant, and lets the failure stand where nothing is left", async () => {
     const { thread, answers } = fakeThread(7);
     dispatcher.onMessage(thread, { type: "admit", request: requestOf({ id: 1 }) });

@@ -2,7 +2,6 @@ import { beforeEach, expect, test } from "vitest";
 import { SecondLooks } from "../../../src/control-plane/second-looks.ts";
 import type { Thread } from "../../../src/control-plane/thread.ts";
 import { Channel, type ToWorker } from "../../../src/shared-memory/channel.ts";
-import { requestOf } from "./request-of.ts";
 
 const first = thread(1);
 const second = thread(2);
@@ -18,12 +17,15 @@ beforeEach(() => {
   rounds = [];
   looks = new SecondLooks({
     catchUp: () => new Promise((resolve) => rounds.push(resolve)),
-    look: ({ serial }, { id }) => void looked.push([serial, id]),
   });
 });
 
 function thread(serial: number): Thread {
   return { serial, index: 0, channel: new Channel<ToWorker>({ postMessage() {} }) };
+}
+
+function add(asking: Thread, id: number): void {
+  looks.add(asking, id, () => void looked.push([asking.serial, id]));
 }
 
 async function endRound(): Promise<void> {
@@ -32,8 +34,8 @@ async function endRound(): Promise<void> {
 }
 
 test("a request is looked at again behind the news of all threads, and once", async () => {
-  looks.add(first, requestOf({ id: 1 }), "user_full");
-  looks.add(second, requestOf({ id: 1 }), "user_full");
+  add(first, 1);
+  add(second, 1);
   expect(looked).toEqual([]);
   await endRound();
   expect(looked).toEqual([[1, 1]]);
@@ -46,19 +48,19 @@ test("a request is looked at again behind the news of all threads, and once", as
 });
 
 test("one round serves all that came before it", async () => {
-  looks.add(first, requestOf({ id: 1 }), "user_full");
-  for (const id of [2, 3, 4]) looks.add(first, requestOf({ id }), "user_full");
+  add(first, 1);
+  for (const id of [2, 3, 4]) add(first, id);
   await endRound();
   await endRound();
   expect(looked.map(([, id]) => id)).toEqual([1, 2, 3, 4]);
-  looks.add(first, requestOf({ id: 5 }), "user_full");
+  add(first, 5);
   expect(rounds).toHaveLength(1);
 });
 
 test("whoever leaves meanwhile, or dies with its thread, is forgotten", async () => {
-  looks.add(first, requestOf({ id: 1 }), "user_full");
-  looks.add(first, requestOf({ id: 2 }), "user_full");
-  looks.add(second, requestOf({ id: 2 }), "user_full");
+  add(first, 1);
+  add(first, 2);
+  add(second, 2);
   looks.leave(first, 1);
   looks.onDeath(second);
   await endRound();
