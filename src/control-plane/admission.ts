@@ -13,7 +13,7 @@ import { grantOf, grantOfRequest } from "./grants.ts";
 import { Holdings } from "./holdings.ts";
 import { OpenConnections } from "./open-connections.ts";
 import type { Overload } from "./overload.ts";
-import { type Place, Places } from "./places.ts";
+import { NONE_TRIED, type Place, Places } from "./places.ts";
 import { Placement } from "./placement.ts";
 import type { Pool, Slot } from "./pool.ts";
 import type { Pools } from "./pools.ts";
@@ -207,6 +207,7 @@ export class Admission {
     const place = this.#places.find(worker, id);
     if (place === undefined || place.slot === null || place.state !== "dialling") return null;
     place.state = "open";
+    place.tried = NONE_TRIED;
     place.openedAtMs = this.#options.now();
     const { pool } = place.slot;
     pool.opened(place.slot);

@@ -4,7 +4,7 @@
 import type { ActivityTable } from "../shared-memory/activity.ts";
 import type { AdmitRequest } from "../shared-memory/channel.ts";
 import type { Caps } from "./caps.ts";
-import type { Place, Places } from "./places.ts";
+import { NONE_TRIED, type Place, type Places } from "./places.ts";
 import type { UserBuckets } from "./user-buckets.ts";
 
 interface HoldingsOptions {
@@ -31,7 +31,7 @@ export class Holdings {
     const place: Place = {
       worker,
       request,
-      tried: new Set(),
+      tried: NONE_TRIED,
       activityCell: activity.acquire(now()),
       buckets: ofUser,
       knownBuckets: ofUser,

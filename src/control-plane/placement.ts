@@ -136,7 +136,7 @@ export class Placement {
   }
 
   #hold(place: Place, pool: Pool, backend: Backend): void {
-    place.tried.add(backend.id);
+    place.tried = new Set(place.tried).add(backend.id);
     place.state = "dialling";
     this.#options.places.settle(place, pool.acquire(backend, place.request, place.slot));
   }

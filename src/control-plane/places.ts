@@ -12,11 +12,15 @@ import type { Slot } from "./pool.ts";
  */
 type PlaceState = "waiting" | "dialling" | "open" | "leaving";
 
+/** Of a place that is not being dialled for: an empty Set of its own would take as much memory as all the rest of it. */
+export const NONE_TRIED: ReadonlySet<string> = new Set();
+
 /** One connection's place, from its admission to its release. */
 export interface Place {
   readonly worker: number;
   readonly request: AdmitRequest;
-  readonly tried: Set<string>;
+  /** Backends that were dialled for it; `NONE_TRIED` once it is open. */
+  tried: ReadonlySet<string>;
   readonly activityCell: number;
   buckets: BucketCells;
   /** As its worker thread knows them. */

@@ -3,8 +3,9 @@
 
 import type { TimeoutsConfig } from "../config/schema-process.ts";
 import type { Grant } from "../shared-memory/channel.ts";
+import type { SharedClock } from "../shared-memory/clock.ts";
 import type { Connection } from "./connection.ts";
-import { type PeerReader, PeerWatch, type PeerWriter } from "./peer-watch.ts";
+import { type PeerReader, PeerWatch, type PeerWatchOwner, type PeerWriter } from "./peer-watch.ts";
 
 /** What is asked of a connection. */
 export type WatchedConnection = Pick<Connection, "isEnding" | "tokenExpiresAtMs" | "close" | "abandon"> & {
@@ -25,8 +26,15 @@ export interface SweepSettings {
   readonly timeouts: Pick<TimeoutsConfig, "idle" | "ping" | "slowConsumer" | "maxConnectionAge">;
 }
 
-export class ConnectionWatch {
+/** Of all connections. */
+export interface ConnectionWatchOptions {
+  readonly onRoundTrip: RoundTripObserver;
+  readonly clock: Pick<SharedClock, "nowMs">;
+}
+
+export class ConnectionWatch implements PeerWatchOwner {
   readonly #connection: WatchedConnection;
+  readonly #options: ConnectionWatchOptions;
   readonly #client: PeerWatch;
   readonly #backend: PeerWatch;
   /** How much of each jitter it has, of its age as of its pings: the two of a silent connection leave in one look. */
@@ -48,25 +56,14 @@ export class ConnectionWatch {
   /** Without a frame of either peer, while both were read. */
   #idleMs = 0;
 
-  constructor(connection: WatchedConnection, onRoundTrip: RoundTripObserver, nowMs: () => number) {
-    const { toBackend, toClient, grant } = connection;
+  constructor(connection: WatchedConnection, options: ConnectionWatchOptions) {
+    const { toBackend, toClient } = connection;
     this.#connection = connection;
+    this.#options = options;
     this.#toBackend = toBackend;
     this.#toClient = toClient;
-    this.#client = new PeerWatch({
-      reader: toBackend,
-      writer: toClient,
-      masked: false,
-      onRoundTrip: (ms) => onRoundTrip(grant, "client", ms),
-      nowMs,
-    });
-    this.#backend = new PeerWatch({
-      reader: toClient,
-      writer: toBackend,
-      masked: true,
-      onRoundTrip: (ms) => onRoundTrip(grant, "backend", ms),
-      nowMs,
-    });
+    this.#client = new PeerWatch({ side: "client", reader: toBackend, writer: toClient, owner: this });
+    this.#backend = new PeerWatch({ side: "backend", reader: toClient, writer: toBackend, owner: this });
   }
 
   /** Where the client's last sign of life is told; null where nobody asks. */
@@ -81,6 +78,14 @@ export class ConnectionWatch {
 
   get backendBufferedBytes(): number {
     return this.#backend.bufferedBytes;
+  }
+
+  onRoundTrip(side: "client" | "backend", roundTripMs: number): void {
+    this.#options.onRoundTrip(this.#connection.grant, side, roundTripMs);
+  }
+
+  nowMs(): number {
+    return this.#options.clock.nowMs();
   }
 
   /**

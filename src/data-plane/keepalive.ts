@@ -88,8 +88,7 @@ export class Keepalive {
   }
 
   start(connection: WatchedConnection): void {
-    const { onRoundTrip, clock } = this.#options;
-    const watch = new ConnectionWatch(connection, onRoundTrip, () => clock.nowMs());
+    const watch = new ConnectionWatch(connection, this.#options);
     this.#turns[this.#joining]?.watches.set(connection, watch);
     this.#joining = (this.#joining + 1) % TURNS;
     this.#connections += 1;
@@ -128,8 +127,10 @@ export class Keepalive {
     turn.lookedAtMs = nowMs;
     turn.clientBytes = 0;
     turn.backendBytes = 0;
+    // In whole milliseconds: V8 keeps each fraction in an object of its own, and a connection has several.
+    const lookMs = Math.floor(turn.nowMs);
     for (const watch of turn.watches.values()) {
-      const seen = watch.look(turn.nowMs, this.#settings, expiredMs);
+      const seen = watch.look(lookMs, this.#settings, expiredMs);
       // Nothing waits for either side of it.
       if (seen === "passed over") continue;
       const { activityCell } = watch;

@@ -6,11 +6,16 @@ import { nextRandomWord } from "./random-words.ts";
 
 const PING_PAYLOAD_BYTES = 8;
 
+export interface PingOwner {
+  onRoundTrip(roundTripMs: number): void;
+  /** Monotonic; read once for a ping and once for its pong. */
+  nowMs(): number;
+}
+
 export class OwnPings {
   /** Of the last ping that was answered and could be timed. */
   lastRoundTripMs: number | null = null;
-  readonly #onRoundTrip: (roundTripMs: number) => void;
-  readonly #nowMs: () => number;
+  readonly #owner: PingOwner;
   /** All payloads begin with these 32 bits; the others count up from a random number too. */
   readonly #head: number;
   readonly #base: number;
@@ -20,10 +25,8 @@ export class OwnPings {
   /** When the last ping was flushed; null as long as its answer could not be timed. */
   #flushedAtMs: number | null = null;
 
-  /** @param nowMs monotonic; read once for a ping and once for its pong */
-  constructor(onRoundTrip: (roundTripMs: number) => void, nowMs: () => number) {
-    this.#onRoundTrip = onRoundTrip;
-    this.#nowMs = nowMs;
+  constructor(owner: PingOwner) {
+    this.#owner = owner;
     this.#head = nextRandomWord().readUInt32BE();
     this.#base = nextRandomWord().readUInt32BE();
   }
@@ -39,7 +42,7 @@ export class OwnPings {
 
   /** The last ping has left for the peer. */
   onFlushed(): void {
-    this.#flushedAtMs = this.#nowMs();
+    this.#flushedAtMs = this.#owner.nowMs();
   }
 
   /** Reading the peer pauses: a pong that waits meanwhile says nothing of the way that it took. */
@@ -57,8 +60,8 @@ export class OwnPings {
     if (number <= this.#answered || number > this.#sent) return false;
     this.#answered = number;
     if (number === this.#sent && this.#flushedAtMs !== null) {
-      this.lastRoundTripMs = this.#nowMs() - this.#flushedAtMs;
-      this.#onRoundTrip(this.lastRoundTripMs);
+      this.lastRoundTripMs = this.#owner.nowMs() - this.#flushedAtMs;
+      this.#owner.onRoundTrip(this.lastRoundTripMs);
     }
     return true;
   }

@@ -4,7 +4,7 @@
 import type { PingConfig } from "../config/schema-process.ts";
 import { buildFrame } from "../ws/frame-builder.ts";
 import { Opcode } from "../ws/protocol.ts";
-import { OwnPings } from "./own-pings.ts";
+import { OwnPings, type PingOwner } from "./own-pings.ts";
 import type { Pipe } from "./pipe.ts";
 import { nextRandomWord } from "./random-words.ts";
 import { unsentBytes } from "./unsent-bytes.ts";
@@ -24,12 +24,15 @@ export type PeerWriter = Pick<Pipe, "ping"> & {
 };
 
 export interface PeerWatchOptions {
+  readonly side: "client" | "backend";
   readonly reader: PeerReader;
   readonly writer: PeerWriter;
-  /** Towards a server, every frame is masked (RFC 6455 §5.3). */
-  readonly masked: boolean;
-  readonly onRoundTrip: (roundTripMs: number) => void;
-  readonly nowMs: () => number;
+  readonly owner: PeerWatchOwner;
+}
+
+export interface PeerWatchOwner {
+  onRoundTrip(side: "client" | "backend", roundTripMs: number): void;
+  nowMs(): number;
 }
 
 export interface Look {
@@ -54,8 +57,12 @@ export type PeerVerdict = "fine" | "dead" | "stuck";
  */
 type PingState = "none" | "unsent" | "flushed" | "awaited";
 
-export class PeerWatch {
-  readonly #options: PeerWatchOptions;
+export class PeerWatch implements PingOwner {
+  // Each on its own, without closures: there are two of these for each connection.
+  readonly #side: "client" | "backend";
+  readonly #reader: PeerReader;
+  readonly #writer: PeerWriter;
+  readonly #owner: PeerWatchOwner;
   #bytesRead = 0;
   /** Since the peer was heard of or pinged. */
   #quietMs = 0;
@@ -71,17 +78,20 @@ export class PeerWatch {
   /** Without a byte that the peer took, while some waited. */
   #stuckMs = 0;
 
-  constructor(options: PeerWatchOptions) {
-    this.#options = options;
+  constructor({ side, reader, writer, owner }: PeerWatchOptions) {
+    this.#side = side;
+    this.#reader = reader;
+    this.#writer = writer;
+    this.#owner = owner;
   }
 
   get isPaused(): boolean {
-    return this.#options.reader.isPaused;
+    return this.#reader.isPaused;
   }
 
   /** Whether anything was read from the peer since the last look. */
   get isHeard(): boolean {
-    return this.#options.reader.bytesRead !== this.#bytesRead;
+    return this.#reader.bytesRead !== this.#bytesRead;
   }
 
   /** As of the last `lookBehind`. */
@@ -115,14 +125,22 @@ export class PeerWatch {
 
   /** How much data waits for the peer. Of one that was sent nothing it is known without a look at its socket. */
   lookBehind(): void {
-    const { bytes, socket } = this.#options.writer.writer;
+    const { bytes, socket } = this.#writer.writer;
     if (bytes === this.#bytesWritten && !this.#isBehind) return;
     this.#bytesWritten = bytes;
     this.#bufferedBytes = socket.writableLength;
   }
 
+  onRoundTrip(roundTripMs: number): void {
+    this.#owner.onRoundTrip(this.#side, roundTripMs);
+  }
+
+  nowMs(): number {
+    return this.#owner.nowMs();
+  }
+
   #onHeard(): void {
-    this.#bytesRead = this.#options.reader.bytesRead;
+    this.#bytesRead = this.#reader.bytesRead;
     this.#quietMs = 0;
     this.#silentMs = 0;
     // A Ping that has not left yet asks for its own sign of life.
@@ -164,19 +182,19 @@ export class PeerWatch {
   }
 
   #ping(): void {
-    const { reader, writer, masked, onRoundTrip, nowMs } = this.#options;
-    const pings = (reader.ownPings ??= new OwnPings(onRoundTrip, nowMs));
+    const pings = (this.#reader.ownPings ??= new OwnPings(this));
     this.#sincePingMs = 0;
-    const maskingKey = masked ? nextRandomWord() : null;
+    // Towards a server, every frame is masked (RFC 6455 §5.3).
+    const maskingKey = this.#side === "backend" ? nextRandomWord() : null;
     const frame = buildFrame({ opcode: Opcode.ping, payload: pings.nextPayload(), maskingKey });
-    writer.ping(frame, () => {
+    this.#writer.ping(frame, () => {
       if (!this.isPaused) pings.onFlushed();
       if (this.#state === "unsent") this.#state = "flushed";
     });
   }
 
   #isStuck({ elapsedMs, slowConsumerMs }: Look): boolean {
-    const { bytes, socket } = this.#options.writer.writer;
+    const { bytes, socket } = this.#writer.writer;
     const taken = bytes - socket.writableLength;
     const unsent = unsentBytes(socket);
     if (taken > this.#taken || unsent < this.#unsent) {

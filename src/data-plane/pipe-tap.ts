@@ -3,7 +3,7 @@
 
 import type { OnExceed } from "../config/schema-limits.ts";
 import type { FrameFate } from "../shared-memory/tapped-frame.ts";
-import { FrameScanner, type FrameScannerOptions } from "../ws/frame-scanner.ts";
+import { FrameScanner } from "../ws/frame-scanner.ts";
 import { Opcode } from "../ws/protocol.ts";
 import type { ChunkRest } from "./chunk-reading.ts";
 import type { LimitName } from "./message-gate.ts";
@@ -46,8 +46,8 @@ export class PipeTap {
   #droppingLimit: LimitName | null = null;
 
   /** @param at the pipe's own scanner, between two chunks */
-  constructor(options: FrameScannerOptions, at: FrameScanner, sink: FrameSink) {
-    this.#scanner = new FrameScanner(options);
+  constructor(at: FrameScanner, sink: FrameSink) {
+    this.#scanner = new FrameScanner(at.options);
     this.#scanner.copyFrom(at);
     this.#sink = sink;
   }

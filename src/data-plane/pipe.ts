@@ -4,7 +4,7 @@
 import type { Socket } from "node:net";
 import { parseClosePayload } from "../ws/close.ts";
 import type { OnExceed } from "../config/schema-limits.ts";
-import { FrameScanner, type FrameScannerOptions } from "../ws/frame-scanner.ts";
+import { FrameScanner } from "../ws/frame-scanner.ts";
 import { type ChunkReading, type ChunkRest, findClose, readChunk } from "./chunk-reading.ts";
 import type { SourceLimits } from "./connection-limits.ts";
 import { ControlFrameLimit } from "./control-frame-limit.ts";
@@ -43,7 +43,6 @@ export class Pipe implements GateOwner {
   readonly #scanner: FrameScanner;
   #ownPongBytes = 0;
   #controlFrames: ControlFrameLimit | null = null;
-  readonly #scannerOptions: FrameScannerOptions;
   #gate: MessageGate | null = null;
   /** Of the chunk at hand, while the gate holds a part of it back. */
   #afterHeld: ChunkRest | null = null;
@@ -57,8 +56,7 @@ export class Pipe implements GateOwner {
     this.owner = options.owner;
     this.source = options.source;
     this.writer = new FrameWriter(options.sink, options.counters);
-    this.#scannerOptions = { masked: options.masked, reservedBits: options.reservedBits };
-    this.#scanner = new FrameScanner(this.#scannerOptions);
+    this.#scanner = new FrameScanner({ masked: options.masked, reservedBits: options.reservedBits });
   }
 
   /** Nothing that the source sends means anything any more. */
@@ -87,7 +85,7 @@ export class Pipe implements GateOwner {
 
   /** Begins to tell of each frame that is read; null ends it. */
   tap(sink: FrameSink | null): void {
-    this.#tap = sink === null ? null : new PipeTap(this.#scannerOptions, this.#scanner, sink);
+    this.#tap = sink === null ? null : new PipeTap(this.#scanner, sink);
   }
 
   onData(chunk: Buffer): void {
@@ -111,7 +109,7 @@ export class Pipe implements GateOwner {
     else this.#controlFrames.changeRate(controlFrames, performance.now());
     if (this.#gate !== null) this.#gate.changeLimits(limits ?? UNLIMITED);
     else if (limits !== null) {
-      this.#gate = new MessageGate(this, limits, new FrameScanner(this.#scannerOptions), nowNs);
+      this.#gate = new MessageGate(this, limits, new FrameScanner(this.#scanner.options), nowNs);
     }
   }
 

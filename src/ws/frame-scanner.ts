@@ -73,6 +73,11 @@ export class FrameScanner {
     this.#messageStartBits = 0xff & ~(FIN_BIT | reservedBits);
   }
 
+  /** What it was made with. */
+  get options(): FrameScannerOptions {
+    return { masked: this.masked, reservedBits: this.#reservedBits };
+  }
+
   get opcode(): number {
     return this.#firstByte & OPCODE_BITS;
   }

@@ -186,10 +186,7 @@ describe("what is done with a frame", () => {
 
   test("consumed: a Pong that answers Weir's own Ping, and what follows it is seen once", () => {
     const fixture = new Fixture().tap();
-    const pings = new OwnPings(
-      () => {},
-      () => 0,
-    );
+    const pings = new OwnPings({ onRoundTrip: () => {}, nowMs: () => 0 });
     fixture.pipe.ownPings = pings;
     fixture.read(message, { opcode: pong, payload: pings.nextPayload() }, message, {
       opcode: pong,

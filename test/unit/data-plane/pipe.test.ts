@@ -283,10 +283,10 @@ describe("a Ping of ours", () => {
 function pinging(count: number): { fixture: Fixture; pongs: FrameSpec[]; roundTrips: number[] } {
   const fixture = new Fixture("from client");
   const roundTrips: number[] = [];
-  const pings = new OwnPings(
-    (ms) => void roundTrips.push(ms),
-    () => performance.now(),
-  );
+  const pings = new OwnPings({
+    onRoundTrip: (ms) => void roundTrips.push(ms),
+    nowMs: () => performance.now(),
+  });
   fixture.pipe.ownPings = pings;
   const pongs = Array.from({ length: count }, () => ({
     opcode: opcodes.pong,
