@@ -17,6 +17,7 @@ import { Suggestions } from "./suggest.ts";
 export function checkConfig(raw: unknown, lists: BackendsLists): Finding[] {
   return [
     ...checkBinds(raw),
+    ...checkNames(raw),
     ...checkClientCertificates(raw),
     ...checkJwt(raw),
     ...checkSources(raw),
@@ -28,6 +29,25 @@ export function checkConfig(raw: unknown, lists: BackendsLists): Finding[] {
     ...checkPoolNames(raw),
     ...checkPairs(raw),
   ];
+}
+
+/** The one key that the schema passes over without a word where names are free to choose. */
+const NO_NAME = "__proto__";
+
+function checkNames(raw: unknown): Finding[] {
+  const named: [KeyPath, unknown][] = [
+    [["tiers"], field(raw, "tiers")],
+    [["pools"], field(raw, "pools")],
+  ];
+  for (const [index, route] of itemsOf(field(raw, "routes")).entries()) {
+    named.push([["routes", index, "headers", "set"], field(field(route, "headers"), "set")]);
+  }
+  for (const [name, pool] of entriesOf(field(raw, "pools"))) {
+    named.push([["pools", name, "healthCheck", "headers"], field(field(pool, "healthCheck"), "headers")]);
+  }
+  return named
+    .filter(([, record]) => entriesOf(record).some(([name]) => name === NO_NAME))
+    .map(([path]) => ({ path: [...path, NO_NAME], at: "key", message: "cannot be a name: choose another" }));
 }
 
 /** Pairs of tier and pool whose messages are counted, at most. */

@@ -138,6 +138,19 @@ describe("addresses", () => {
   });
 });
 
+test.each([
+  ["tiers: { __proto__: {}, a: { default: true } }", "3:10: tiers.__proto__"],
+  ["pools: { __proto__: { backends: [ws://a] } }", "3:10: pools.__proto__"],
+  ["routes: [{ pool: chat, headers: { set: { __proto__: x } } }]", "3:42: routes[0].headers.set.__proto__"],
+  [
+    "pools: { chat: { backends: [ws://a], healthCheck: { type: http, headers: { __proto__: x } } } }",
+    "3:76: pools.chat.healthCheck.headers.__proto__",
+  ],
+])("no name is what every object has: %s", (line, place) => {
+  const pools = line.startsWith("pools") ? "" : POOLS;
+  expect(errorsOf(LISTENERS, pools, line)).toEqual([`f:${place}: cannot be a name: choose another`]);
+});
+
 describe("tiers", () => {
   test("one is warned of that is called what the metrics call all of them", () => {
     expect(warningsOf(POOLS, "tiers: { all: { default: true } }")).toEqual([
