@@ -2,14 +2,12 @@
 
 import { type Finding, formatPath } from "./problems.ts";
 import type { IdentitySource } from "./schema-identity.ts";
+import { ALL_TIERS } from "./schema-limits.ts";
 import type { RouteConfig } from "./schema-routes.ts";
 import type { Config } from "./schema.ts";
 
 /** The size of the shortest hash of the HS algorithms. */
 const MIN_SECRET_BYTES = 32;
-
-/** In `weir_connections_limit`, the tier of `limits.maxConnections`. */
-const ALL_TIERS = "all";
 
 /** Guesses are late by half a second each, so this takes years where the characters are chosen at random. */
 const MIN_TOKEN_LENGTH = 8;

@@ -25,6 +25,9 @@ export interface Rate {
 
 export type Priority = "high" | "normal" | "low";
 
+/** What the cap of `limits.maxConnections` is called beside those of the tiers, in metrics and alerts. */
+export const ALL_TIERS = "all";
+
 /** What happens to a message above its limit. */
 export type OnExceed = "delay" | "drop" | "close" | "log";
 

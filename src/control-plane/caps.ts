@@ -1,7 +1,7 @@
 // How many connections there may be at once: in all, per tier, and per user. Counts places in all and
 // per tier, from before the dial to the release; `Places` knows how many each user has.
 
-import type { TierConfig } from "../config/schema-limits.ts";
+import { ALL_TIERS, type TierConfig } from "../config/schema-limits.ts";
 
 export type CapRefusal = "connections_full" | "tier_full" | "user_full";
 
@@ -34,9 +34,9 @@ export class Caps {
    * in the place of a tier of that name.
    */
   get all(): { tier: string; limit: number; open: number }[] {
-    const caps = [{ tier: "all", limit: this.#limits.maxConnections, open: this.#total }];
+    const caps = [{ tier: ALL_TIERS, limit: this.#limits.maxConnections, open: this.#total }];
     for (const [tier, { maxConnections }] of Object.entries(this.#limits.tiers)) {
-      if (maxConnections !== null && tier !== "all")
+      if (maxConnections !== null && tier !== ALL_TIERS)
         caps.push({ tier, limit: maxConnections, open: this.ofTier(tier) });
     }
     return caps;

@@ -1,5 +1,6 @@
 // What is wrong with the whole, if anything: figures against the `alerts` section. Pure.
 
+import { ALL_TIERS } from "../../config/schema-limits.ts";
 import type { AlertsConfig } from "../../config/schema-process.ts";
 import type { Figures } from "./vitals.ts";
 
@@ -144,7 +145,7 @@ function poolCondition({ pool, backends, down, ready }: PoolUse): Condition[] {
 }
 
 function capCondition({ tier, open, limit }: CapUse): Condition {
-  const whose = tier === "all" ? "limits.maxConnections" : `the cap of tier ${tier}`;
+  const whose = tier === ALL_TIERS ? "limits.maxConnections" : `the cap of tier ${tier}`;
   return {
     key: `near_cap ${tier}`,
     code: "near_cap",

@@ -135,18 +135,6 @@ describe("a text of ours", () => {
     return fixture;
   }
 
-  test("is the owner's to give, behind the end of it", () => {
-    const fixture = new Fixture("from backend");
-    fixture.read(firstPart);
-    fixture.pipe.finish();
-    fixture.read(ping, lastPart, text("late"), ping);
-    expect(fixture.written).toEqual(fixture.bytes(firstPart, ping, lastPart));
-    expect(fixture.told).toEqual(["finished"]);
-    fixture.pipe.close(fixture.bytes(close));
-    expect(fixture.written).toEqual(fixture.bytes(firstPart, ping, lastPart, close));
-    expect(fixture.told).toEqual(["finished", "close sent"]);
-  });
-
   test("goes out at once between messages", () => {
     const fixture = new Fixture("from backend");
     fixture.pipe.notify(notice);

@@ -11,7 +11,7 @@ import { Incumbent } from "../../../../src/control-plane/takeover/incumbent.ts";
 import { isServed } from "../../../../src/unix-socket.ts";
 import { onCleanup, temporaryFolder } from "../../../support/cleanup.ts";
 import { recordingLog } from "../../../support/recording-log.ts";
-import { talkTo } from "../../../support/takeover.ts";
+import { talkTo, type TakeoverTalk } from "../../../support/takeover.ts";
 import { until } from "../../../support/until.ts";
 
 const hello = { weir: "takeover", version: 1, pid: 1 };
@@ -47,6 +47,16 @@ async function run(patience: Patience): Promise<Running> {
 
 const hangs = expect.stringMatching(/^error: the process that is taking over hangs/);
 
+/** A newer process that begins, and reads nothing of what comes then. */
+async function beginUnread(pidFile: string): Promise<TakeoverTalk> {
+  const young = await talkTo(pidFile);
+  young.say(hello);
+  await young.hear();
+  young.pause();
+  young.say("begin");
+  return young;
+}
+
 test("one that never begins is sent away, and another may come", async () => {
   const { pidFile, told } = await run({ beginMs: 50, handOverMs: 60_000 });
   const young = await talkTo(pidFile);
@@ -61,11 +71,7 @@ test("one that never begins is sent away, and another may come", async () => {
 
 test("one that begins and reads nothing is sent away, and what was given up is taken back", async () => {
   const { pidFile, told } = await run({ beginMs: 60_000, handOverMs: 100 });
-  const young = await talkTo(pidFile);
-  young.say(hello);
-  await young.hear();
-  young.pause();
-  young.say("begin");
+  await beginUnread(pidFile);
   await until("it goes on", () => told.includes("takes back"));
   expect(told).toEqual([
     "info: another process takes over",
@@ -79,11 +85,7 @@ test("one that begins and reads nothing is sent away, and what was given up is t
 
 test("one that goes and leaves the state unread is given up", async () => {
   const { pidFile, told } = await run({ beginMs: 60_000, handOverMs: 60_000 });
-  const young = await talkTo(pidFile);
-  young.say(hello);
-  await young.hear();
-  young.pause();
-  young.say("begin");
+  const young = await beginUnread(pidFile);
   await until("it hands over", () => told.includes("gives up"));
   young.leave();
   await until("it goes on", () => told.includes("takes back"));
@@ -110,11 +112,7 @@ test("somebody answers at its socket all the while as it takes its place back", 
 
 test("one that is done is there, however little it has read of the state", async () => {
   const { pidFile, told } = await run({ beginMs: 60_000, handOverMs: 60_000 });
-  const young = await talkTo(pidFile);
-  young.say(hello);
-  await young.hear();
-  young.pause();
-  young.say("begin");
+  const young = await beginUnread(pidFile);
   young.say("done");
   await until("it is replaced", () => told.includes("replaced"));
   expect(told).not.toContain("takes back");
